@@ -1,0 +1,97 @@
+"""A profile: what one server wants and is able to do, as a value. Pure.
+
+Servers differ in data, never in code: a new server is a new file in ``profiles/``, checked by
+``schemas/profile.schema.json``.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Auth:
+    scheme: str
+    env: tuple[str, ...] = ()
+
+    @property
+    def needs_key(self) -> bool:
+        return self.scheme != "none"
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRules:
+    """``schema`` names a file in ``schemas/``; ``defaults`` are sent where the manifest is silent."""
+
+    schema: str
+    defaults: Mapping[str, Any]
+    metadata: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Abilities:
+    """What the server is known to do beyond create, retrieve and content."""
+
+    list: bool = False
+    delete: bool = False
+    idempotency: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PollPace:
+    """Seconds: age of a job at its first poll, then between polls of a young and of an old job."""
+
+    first: float
+    interval: float
+    slowest: float
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    requests_per_minute: float
+    max_in_flight: int
+    polls_per_second: float
+    downloads: int
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    currency: str
+    per_second: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    name: str
+    title: str
+    base_url: str
+    auth: Auth
+    request: RequestRules
+    poll: PollPace
+    limits: Limits
+    transport: str = "http"
+    abilities: Abilities = Abilities()
+    price: Price | None = None
+
+    def cost(self, request: Mapping[str, Any]) -> float | None:
+        """Return what this request costs, or None where nobody knows it."""
+        per_second = self.price and self.price.per_second.get(request.get("model", ""))
+        return None if per_second is None else per_second * int(request["seconds"])
+
+
+def profile_from(data: Mapping[str, Any]) -> Profile:
+    """Return the profile in data that ``schemas/profile.schema.json`` has accepted."""
+    request, auth = data["request"], data["auth"]
+    return Profile(
+        name=data["name"],
+        title=data["title"],
+        base_url=data["base_url"].rstrip("/"),
+        auth=Auth(auth["scheme"], tuple(auth.get("env", ()))),
+        request=RequestRules(request["schema"], MappingProxyType(request["defaults"]), request.get("metadata", False)),
+        poll=PollPace(**data["poll"]),
+        limits=Limits(**data["limits"]),
+        transport=data.get("transport", "http"),
+        abilities=Abilities(**data.get("abilities", {})),
+        price=Price(**data["price"]) if "price" in data else None,
+    )
