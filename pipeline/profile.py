@@ -8,6 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
+from urllib.parse import urlsplit
+
+from pipeline.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +79,9 @@ class Profile:
 
     def cost(self, request: Mapping[str, Any]) -> float | None:
         """Return what this request costs, or None where nobody knows it."""
-        per_second = self.price and self.price.per_second.get(request.get("model", ""))
-        return None if per_second is None else per_second * int(request["seconds"])
+        if self.price is None or request["model"] not in self.price.per_second:
+            return None
+        return self.price.per_second[request["model"]] * int(request["seconds"])
 
 
 def profile_from(data: Mapping[str, Any]) -> Profile:
@@ -95,3 +99,24 @@ def profile_from(data: Mapping[str, Any]) -> Profile:
         abilities=Abilities(**data.get("abilities", {})),
         price=Price(**data["price"]) if "price" in data else None,
     )
+
+
+def address(profile: Profile, override: str | None, *, allow_http: bool) -> str | None:
+    """Return the address that requests and the key go to, or None for the bundled simulator.
+
+    Only a person can override it, never a manifest. Raises UsageError for what is no base address, and for plain
+    http that would show the key to the network.
+    """
+    if override is None and profile.transport == "bundled":
+        return None
+    url = (override or profile.base_url).rstrip("/")
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.query or parts.fragment:
+        raise UsageError(f"not a base address: {url!r}; write it like https://host/v1")
+    safe = parts.scheme == "https" or parts.hostname in _LOOPBACK or not profile.auth.needs_key
+    if not (safe or allow_http):
+        raise UsageError(f"{url} would carry the key unencrypted: use https, or --allow-http if the network is yours")
+    return url
+
+
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})

@@ -54,11 +54,12 @@ class Video:
     raw: bytes = field(default=b"", repr=False)
 
 
-def parse_video(body: bytes) -> Video | None:
+def parse_video(body: bytes, *, created: bool = False) -> Video | None:
     """Return the Video in an answer's body, or None where there is none.
 
     A body is a Video when it has a usable ``id`` and is an ``object: video`` or has a ``status``, whatever the HTTP
-    status: vLLM-Omni answers 500 with the Video of a failed job. An unknown word means still at work, never done.
+    status: vLLM-Omni answers 500 with the Video of a failed job. The answer to a create needs the id alone. An
+    unknown word means still at work, never done.
     """
     value = parse_object(body)
     if value is None:
@@ -67,7 +68,7 @@ def parse_video(body: bytes) -> Video | None:
     if not (isinstance(video_id, str) and _ID.fullmatch(video_id)):
         return None
     if not isinstance(word, str):
-        if value.get("object") != "video":
+        if not created and value.get("object") != "video":
             return None
         word = ""
     word = word.strip().lower()[:40]
@@ -117,16 +118,22 @@ def parse_object(body: bytes) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-_REQUEST_IDS = ("x-request-id", "request-id", "llm_provider-x-request-id", "x-litellm-call-id", "x-oneapi-request-id")
+_REQUEST_IDS = (
+    "x-request-id",
+    "request-id",
+    "llm_provider-x-request-id",
+    "x-litellm-call-id",
+    "x-oneapi-request-id",
+)
 
 _MODERATION_CODES = re.compile(
-    r"moderation_blocked|content_policy_violation|content_filter|ResponsibleAIPolicyViolation", re.I
+    r"moderation_blocked|content_policy_violation|content_filter|ResponsibleAIPolicyViolation", re.IGNORECASE
 )
-_MODERATION_WORDS = re.compile(r"safety system|moderation system|usage polic", re.I)
+_MODERATION_WORDS = re.compile(r"safety system|moderation system|usage polic", re.IGNORECASE)
 _QUOTA = re.compile(
     r"insufficient_quota|credit_balance_exhausted|spend_limit_exceeded|usage_limit_exceeded|billing_hard_limit_reached"
     r"|exceeded your current quota|insufficient (?:balance|credit)",
-    re.I,
+    re.IGNORECASE,
 )
 _EXCEPTION_NAMES = re.compile(r"^(?:litellm\.)?(?:[A-Z]\w*(?:Error|Exception)\s*[:-]\s*(?:litellm\.)?)+")
 
@@ -154,7 +161,10 @@ def _error_object(body: bytes) -> dict[str, Any]:
     if isinstance(error, list):  # FastAPI: detail: [{loc, msg, type}]
         error = next((item for item in error if isinstance(item, dict)), {})
         location = error.get("loc")
-        error = {"message": error.get("msg"), "param": location[-1] if isinstance(location, list) and location else None}
+        error = {
+            "message": error.get("msg"),
+            "param": location[-1] if isinstance(location, list) and location else None,
+        }
     if not isinstance(error, dict):
         error = {"message": error}
     message = _text(error.get("message")) or ""

@@ -1,0 +1,188 @@
+"""The command line: options in, one call in ``commands``, one in ``render``, an exit code out."""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import anyio
+import click
+
+from pipeline import __version__, commands, render, report
+from pipeline.commands import Options, Prepared
+from pipeline.errors import CallsheetError, ManifestError
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+_JSON = click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+_OUTPUT = click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("outputs"),
+    show_default=True,
+    help="Folder that holds a folder for each campaign.",
+)
+_VARIABLES = click.option(
+    "--var", "variables", multiple=True, metavar="NAME=VALUE", help="Set one of the manifest's vars. Repeatable."
+)
+_SELECTION = (
+    click.option("--select", multiple=True, metavar="GLOB|tag:TAG", help="Submit only jobs that fit. Repeatable."),
+    click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Submit only the first N of them."),
+)
+_ADDRESS = (
+    click.option("--base-url", metavar="URL", help="Send requests, and the key, to this address instead."),
+    click.option("--allow-http", is_flag=True, help="Allow a key over plain http to another machine."),
+)
+_MANIFEST = click.argument("manifest", type=click.Path(path_type=Path))
+
+
+def _with(*decorators: Callable[[Any], Any]) -> Callable[[_F], _F]:
+    def decorate(function: _F) -> _F:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return decorate
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="callsheet")
+def cli() -> None:
+    """Render many videos from one manifest: checked before, paid once, resumed by running again."""
+
+
+@cli.command()
+@_with(_MANIFEST, _JSON, _VARIABLES, *_SELECTION)
+def validate(manifest: Path, as_json: bool, **options: Any) -> int:
+    """Check a manifest. Shows every mistake, sends nothing."""
+    loaded = commands.validate(manifest, _options(**options))
+    if as_json:
+        _print_json(report.problems_document(loaded.warnings))
+    else:
+        render.valid(render.terminal(stderr=False), len(loaded.specs), manifest)
+    return 0
+
+
+@cli.command()
+@_with(_MANIFEST, _JSON, _OUTPUT, _VARIABLES, *_SELECTION, *_ADDRESS)
+def plan(manifest: Path, as_json: bool, **options: Any) -> int:
+    """Show what a run would do, and why. Needs no key and no network."""
+    prepared = commands.plan(manifest, _options(**options))
+    if as_json:
+        _print_json(_plan_document(prepared))
+    else:
+        render.plan(render.terminal(stderr=False), prepared)
+    return 0
+
+
+@cli.command()
+@_with(_MANIFEST, _JSON, _OUTPUT, _VARIABLES, *_SELECTION, *_ADDRESS)
+@click.option("--yes", is_flag=True, help="Spend without being asked.")
+def run(manifest: Path, as_json: bool, **options: Any) -> int:
+    """Render what is missing. Run it again after a crash, a Ctrl-C, or a change: nothing is paid twice."""
+    cleared = commands.clear(manifest, _options(**options), confirm=_confirm)
+    console = render.terminal(stderr=True)
+    with render.progress_on(console) as progress:
+        end = anyio.run(partial(commands.run, cleared, progress=progress))
+    if as_json:
+        _print_json(report.run_document(end.status, end.exit_code))
+    render.ended(console, end)
+    return end.exit_code
+
+
+@cli.command()
+@click.argument("target", metavar="MANIFEST|FOLDER", type=click.Path(exists=True, path_type=Path))
+@_with(_JSON, _OUTPUT)
+def status(target: Path, as_json: bool, **options: Any) -> int:
+    """Show where a campaign stands, also while it runs. Takes the manifest or the campaign's folder."""
+    found = commands.status(target, _options(**options))
+    if as_json:
+        _print_json(report.status_document(found))
+    else:
+        render.status(render.terminal(stderr=False), found)
+    return 0
+
+
+@cli.command()
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes a free one.")
+@click.option("--state", type=click.Path(dir_okay=False, path_type=Path), help="Keep jobs and bill in this file.")
+@click.option("--videos", type=click.Choice(["real", "stock"]), default="real", show_default=True)
+@click.option("--speed", type=click.FloatRange(min=0, min_open=True), default=1.0, show_default=True)
+def simulate(port: int, state: Path | None, videos: str, speed: float) -> int:
+    """Serve the simulator on a loopback port. Prints its address first."""
+    started = partial(print, flush=True)
+    anyio.run(partial(commands.simulate, port=port, state=state, stock=videos == "stock", speed=speed, started=started))
+    return 0
+
+
+@cli.command()
+@click.argument("name", default="manifest")
+def schema(name: str) -> int:
+    """Print a JSON Schema: of the manifest, or of a document that --json prints."""
+    click.echo(commands.schema_text(name), nl=False)
+    return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        return _main(arguments)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains at its end
+        return 0
+
+
+def _main(arguments: Sequence[str]) -> int:
+    try:
+        return int(cli.main(list(arguments), prog_name="callsheet", standalone_mode=False) or 0)
+    except ManifestError as error:
+        if "--json" in arguments:
+            _print_json(report.problems_document(error.problems))
+        else:
+            render.problems(render.terminal(stderr="validate" not in arguments), error.problems)
+        return error.exit_code
+    except CallsheetError as error:
+        render.failure(render.terminal(stderr=True), str(error))
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return 130
+
+
+def _options(
+    *,
+    variables: Sequence[str] = (),
+    output: Path = Path("outputs"),
+    select: Sequence[str] = (),
+    limit: int | None = None,
+    base_url: str | None = None,
+    allow_http: bool = False,
+    yes: bool = False,
+) -> Options:
+    pairs = [text.partition("=") for text in variables]
+    if any(not (name and equals) for name, equals, _ in pairs):
+        raise click.UsageError("--var takes NAME=VALUE")
+    named = {name: value for name, _, value in pairs}
+    return Options(output, named, tuple(select), limit, base_url, allow_http, yes)
+
+
+def _confirm(prepared: Prepared) -> bool:
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return False
+    render.plan(render.terminal(stderr=True), prepared)
+    return click.confirm("Spend this?", default=False, err=True)
+
+
+def _plan_document(prepared: Prepared) -> dict[str, Any]:
+    loaded, path = prepared.loaded, str(prepared.campaign.folder.absolute())
+    return report.plan_document(loaded.manifest.name, path, loaded.profile.name, prepared.plan, prepared.cost)
+
+
+def _print_json(document: dict[str, Any]) -> None:
+    click.echo(json.dumps(document, indent=2, ensure_ascii=True))

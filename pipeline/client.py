@@ -1,0 +1,217 @@
+"""The only module that speaks HTTP: one request in, one piece of evidence out. Never raises for what a server does.
+
+Submits, polls and downloads have connections of their own, so that none waits for another. A POST always has a
+fresh connection (a kept one may die with the request in it), is sent once, and follows no redirect. A limiter
+stands before each pool, because httpx's pool leaks connections on cancellation and slows down when it is large.
+"""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Self
+from urllib.parse import quote, urljoin, urlsplit
+
+import anyio
+import httpx
+
+from pipeline import __version__
+from pipeline.credential import Secret
+from pipeline.evidence import (
+    Acceptance,
+    Ambiguity,
+    BadFile,
+    NotSent,
+    NotThere,
+    PollOutcome,
+    PostOutcome,
+    Refusal,
+    Seen,
+    Silence,
+)
+from pipeline.jobs import Failure, FailureKind, canonical_json
+from pipeline.retrying import retry_after
+from pipeline.videos import MAX_JSON, parse_failure, parse_object, parse_video
+
+MAX_VIDEO = 1 << 30
+"""Bytes. Clips are a few MiB; an endless body must not fill the disk."""
+
+POSTS_AT_ONCE = 4
+"""A crash leaves at most so many jobs in doubt."""
+
+_POLLS_AT_ONCE = 8
+_MAX_REDIRECTS = 5
+_SUBMIT_TIMEOUT = httpx.Timeout(180.0, connect=15.0)  # giving up early makes doubt: a gateway may take minutes
+_GET_TIMEOUT = httpx.Timeout(60.0, connect=15.0)
+# Nothing of the request was acted upon: it never left, or never had a server to go to.
+_UNSENT = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.ProxyError,
+    httpx.UnsupportedProtocol,
+    httpx.LocalProtocolError,
+)
+_NO_ANSWER = (httpx.HTTPError, httpx.InvalidURL)
+_CLEAN_REFUSALS = frozenset({400, 401, 402, 403, 404, 405, 406, 413, 414, 415, 422, 429})
+_NOT_YET = frozenset({400, 404, 409, 410, 422, 425})
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """All bytes of a content answer have been handed over."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class VideosClient:
+    """POST and GET of ``/v1/videos`` at one address, with one key. Use as an async context manager."""
+
+    def __init__(
+        self, base_url: str, *, key: Secret | None, downloads: int, app: Callable[..., Any] | None = None
+    ) -> None:
+        """``app`` is an ASGI application that answers instead of the network."""
+        self.base_url = base_url
+        self._key = key
+        headers = {"User-Agent": f"callsheet/{__version__}", "Accept-Encoding": "identity"}
+        if key is not None:
+            headers["Authorization"] = key.header
+
+        def pool(size: int, kept: int, timeout: httpx.Timeout) -> httpx.AsyncClient:
+            return httpx.AsyncClient(
+                headers=headers,
+                timeout=timeout,
+                limits=httpx.Limits(max_connections=size, max_keepalive_connections=kept),
+                transport=httpx.ASGITransport(app) if app else None,
+                trust_env=False,
+                follow_redirects=False,
+            )
+
+        self._submit = pool(POSTS_AT_ONCE, 0, _SUBMIT_TIMEOUT)
+        self._poll = pool(_POLLS_AT_ONCE, _POLLS_AT_ONCE, _GET_TIMEOUT)
+        self._content = pool(downloads, downloads, _GET_TIMEOUT)
+        self._submit_turns = anyio.CapacityLimiter(POSTS_AT_ONCE)
+        self._poll_turns = anyio.CapacityLimiter(_POLLS_AT_ONCE)
+        self._content_turns = anyio.CapacityLimiter(downloads)
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        for client in (self._submit, self._poll, self._content):
+            await self._stack.enter_async_context(client)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    async def create(self, request: Mapping[str, Any], *, idempotency_key: str) -> PostOutcome:
+        """Send one POST, and say what is certain about it. Run it shielded: a cancelled POST is an unknown one."""
+        headers = {"Content-Type": "application/json", "Idempotency-Key": idempotency_key}
+        body = canonical_json(request).encode()
+        async with self._submit_turns:
+            try:
+                async with self._submit.stream("POST", self._url(), content=body, headers=headers) as response:
+                    answer = await self._read(response)
+            except _UNSENT as error:
+                return NotSent(_failure(FailureKind.NOT_SENT, error))
+            except httpx.HTTPError as error:
+                return Ambiguity(_failure(FailureKind.AMBIGUOUS, error))
+        return _post_outcome(answer)
+
+    async def retrieve(self, video_id: str) -> PollOutcome:
+        """Ask for the status. A Video is a Video whatever the HTTP status is."""
+        async with self._poll_turns:
+            try:
+                async with self._poll.stream("GET", self._url(video_id)) as response:
+                    answer = await self._read(response)
+            except _NO_ANSWER as error:
+                return Silence(_failure(FailureKind.SERVER, error))
+        video = parse_video(answer.body)
+        if video is not None:
+            return Seen(video)
+        failure = parse_failure(answer.status, answer.headers, answer.body)
+        return NotThere(failure) if answer.status in {404, 410} else Silence(failure, retry_after(answer.headers))
+
+    async def download(self, video_id: str, write: Callable[[bytes], None]) -> Received | BadFile | NotThere | Silence:
+        """Hand the content's bytes to ``write``, as they come, and say how it ended."""
+        async with self._content_turns:
+            try:
+                async with self._redirected(self._url(video_id, "content")) as response:
+                    return await self._receive(response, write)
+            except _NO_ANSWER as error:
+                return Silence(_failure(FailureKind.SERVER, error))
+
+    async def _receive(
+        self, response: httpx.Response, write: Callable[[bytes], None]
+    ) -> Received | BadFile | NotThere | Silence:
+        if response.status_code != 200:
+            answer = await self._read(response)
+            failure = parse_failure(answer.status, answer.headers, answer.body)
+            return NotThere(failure) if answer.status in _NOT_YET else Silence(failure, retry_after(answer.headers))
+        received = 0
+        async for chunk in response.aiter_raw():
+            received += len(chunk)
+            if received > MAX_VIDEO:
+                return BadFile(Failure(FailureKind.BAD_OUTPUT, f"the content is longer than {MAX_VIDEO >> 20} MiB"))
+            write(chunk)
+        return Received()
+
+    @asynccontextmanager
+    async def _redirected(self, url: str) -> AsyncIterator[httpx.Response]:
+        """GET the content, following redirects by hand: the key stays with the address that it was given for."""
+        for _ in range(_MAX_REDIRECTS):
+            request = self._content.build_request("GET", url)
+            if _origin(url) != _origin(self.base_url):
+                request.headers.pop("Authorization", None)
+            response = await self._content.send(request, stream=True)
+            try:
+                if not response.has_redirect_location:
+                    yield response
+                    return
+            finally:
+                await response.aclose()
+            target = urljoin(url, response.headers["location"])
+            if urlsplit(target).scheme not in {"https", urlsplit(self.base_url).scheme}:
+                raise httpx.UnsupportedProtocol("redirected to an address that is not https")
+            url = target
+        raise httpx.TooManyRedirects(f"more than {_MAX_REDIRECTS} redirects")
+
+    async def _read(self, response: httpx.Response) -> _Answer:
+        """Return the answer with at most MAX_JSON+1 bytes of its body, the key's bytes removed from them."""
+        body = bytearray()
+        async for chunk in response.aiter_raw():
+            body += chunk
+            if len(body) > MAX_JSON:
+                break
+        clean = bytes(body) if self._key is None else self._key.redact(bytes(body))
+        return _Answer(response.status_code, response.headers, clean)
+
+    def _url(self, *parts: str) -> str:
+        return "/".join((f"{self.base_url}/videos", *(quote(part, safe="") for part in parts)))
+
+
+def _post_outcome(answer: _Answer) -> PostOutcome:
+    """Sort an answer to the POST by what it proves. Only an id proves a job; only a clean refusal proves none."""
+    if 200 <= answer.status < 300:
+        video = parse_video(answer.body, created=True)
+        if video is not None:
+            return Acceptance(video)
+        message = f"HTTP {answer.status} without a usable id"
+        return Ambiguity(Failure(FailureKind.AMBIGUOUS, message, http_status=answer.status), answer.body)
+    failure = parse_failure(answer.status, answer.headers, answer.body)
+    clean = answer.status in _CLEAN_REFUSALS and (answer.status != 429 or parse_object(answer.body) is not None)
+    if clean:
+        return Refusal(failure, retry_after(answer.headers), answer.body)
+    return Ambiguity(failure, answer.body)
+
+
+def _failure(kind: FailureKind, error: Exception) -> Failure:
+    return Failure(kind, f"{type(error).__name__}: {error}"[:500])
+
+
+def _origin(url: str) -> tuple[str, str]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.netloc

@@ -1,0 +1,249 @@
+"""What happens next to a job: one pure function over what the ledger says and what was just learned.
+
+The runner carries out what ``next_action`` says and hands back what it learned, so the rules about money are here
+and nowhere else. ``Do`` names work; an ``Event`` is to be recorded; None means that this run has nothing more to do
+for the job. Doubt is sticky: once a POST may have been carried out, only an id ends the doubt.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from pipeline.events import (
+    Accepted,
+    Completed,
+    Doubted,
+    Event,
+    Expired,
+    Failed,
+    Held,
+    Intended,
+    Lost,
+    Missing,
+    Progressed,
+    Published,
+    Refused,
+    Returned,
+    Stuck,
+    Verified,
+)
+from pipeline.evidence import (
+    Acceptance,
+    Ambiguity,
+    BadFile,
+    Closed,
+    Evidence,
+    Fetched,
+    Found,
+    NoFile,
+    NotSent,
+    NotThere,
+    Placed,
+    Ready,
+    Recorded,
+    Refusal,
+    Seen,
+    Silence,
+)
+from pipeline.jobs import FOR_A_PERSON, OVER, Failure, FailureKind, Job, State
+from pipeline.videos import Status, Video
+
+
+class Do(Enum):
+    """Work that the runner can carry out. Each ends in a piece of evidence."""
+
+    PREPARE = auto()
+    """Wait for a turn to send a POST; ends in Ready or Closed."""
+    SUBMIT = auto()
+    """Send the POST whose intent is on disk, with the key in it; ends in NotSent, Refusal, Acceptance or Ambiguity."""
+    POLL = auto()
+    """Ask for the status when it is due; ends in Seen, NotThere or Silence."""
+    DOWNLOAD = auto()
+    """Fetch and check the file; ends in Fetched, NotThere, BadFile or Silence."""
+    PLACE = auto()
+    """Give the checked file its name; ends in Placed or NoFile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When the evidence came.
+
+    ``tries``: how often in a row the same work has ended so, from 1. ``waited``: seconds since the first of these.
+    """
+
+    now: float
+    tries: int = 1
+    waited: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The numbers in the decisions. Seconds and counts.
+
+    ``replay``: the profile says that a repeated Idempotency-Key never creates a second job. The others bound how
+    long an answer that may still change is asked for again: an id that the server stopped knowing may be replication
+    lag, a content that is not there may be a few seconds behind its status.
+    """
+
+    replay: bool = False
+    replays: int = 3
+    lost_polls: int = 10
+    lost_after: float = 900.0
+    stuck_after: float = 6 * 3600.0
+    content_after: float = 300.0
+    bad_files: int = 3
+    silences: int = 20
+
+
+Action = Event | Do | None
+
+
+def next_action(job: Job, evidence: Evidence, moment: Moment, policy: Policy) -> Action:
+    """Return what to record or to do, given what was just learned about the job. KeyError is a bug."""
+    return _DECISIONS[job.state, type(evidence)](job, evidence, moment, policy)
+
+
+#: Refusals that say nothing about the job itself: it goes back, unharmed.
+NOT_THE_JOBS_FAULT = frozenset(
+    {FailureKind.AUTH, FailureKind.QUOTA_EXHAUSTED, FailureKind.RATE_LIMITED, FailureKind.NOT_FOUND}
+)
+
+
+def _intend(job: Job, e: Ready, m: Moment, p: Policy) -> Action:
+    return Intended(
+        attempt=job.attempt + 1,
+        idempotency_key=e.idempotency_key,
+        base_url=e.base_url,
+        key_fingerprint=e.key_fingerprint,
+        price=e.price,
+        intended_at=m.now,
+    )
+
+
+def _interrupted(job: Job, e: Found, m: Moment, p: Policy) -> Action:
+    message = "the run ended between the intent and the answer; the request may have been carried out"
+    return Doubted(failure=Failure(FailureKind.AMBIGUOUS, message))
+
+
+def _refused(job: Job, e: Refusal, m: Moment, p: Policy) -> Action:
+    if e.failure.kind in NOT_THE_JOBS_FAULT:
+        return Returned(failure=e.failure, raw=e.raw)
+    return Refused(failure=e.failure, raw=e.raw)
+
+
+def _accepted(job: Job, e: Acceptance, m: Moment, p: Policy) -> Action:
+    return Accepted(video_id=e.video.id, status=e.video.word, submitted_at=m.now, raw=e.video.raw)
+
+
+def _clear_doubt(job: Job, e: Evidence, m: Moment, p: Policy) -> Action:
+    if p.replay:
+        return Do.PREPARE
+    return Held(failure=job.failure or Failure(FailureKind.AMBIGUOUS, "the server cannot be asked about it"))
+
+
+def _doubt_remains(job: Job, e: Ambiguity | Refusal, m: Moment, p: Policy) -> Action:
+    passing = isinstance(e, Ambiguity) or e.failure.kind in NOT_THE_JOBS_FAULT
+    return Do.PREPARE if passing and m.tries < p.replays else Held(failure=e.failure, raw=e.raw)
+
+
+def _seen(job: Job, e: Seen, m: Moment, p: Policy) -> Action:
+    video = e.video
+    match video.status:
+        case Status.READY:
+            return Completed(status=video.word, expires_at=video.expires_at, raw=video.raw)
+        case Status.FAILED:
+            failure = video.failure or Failure(FailureKind.SERVER, video.word)
+            return Failed(status=video.word, failure=failure, raw=video.raw)
+        case Status.GONE:
+            return Expired(failure=Failure(FailureKind.EXPIRED, f"the server says: {video.word}"), raw=video.raw)
+        case Status.ACTIVE:
+            return _still_active(job, video, m, p)
+
+
+def _still_active(job: Job, video: Video, m: Moment, p: Policy) -> Action:
+    age = m.now - (job.submitted_at or m.now)
+    if job.state is State.STUCK:
+        return None
+    if age > p.stuck_after:
+        message = f"{video.word or 'no status'} for {age / 3600:.0f} hours"
+        return Stuck(failure=Failure(FailureKind.STUCK, message), raw=video.raw)
+    if video.word != job.status or job.state is State.LOST:
+        return Progressed(status=video.word, raw=video.raw)
+    return Do.POLL
+
+
+def _unknown_id(job: Job, e: NotThere, m: Moment, p: Policy) -> Action:
+    if m.tries < p.lost_polls or m.waited < p.lost_after:
+        return Do.POLL
+    return Lost(failure=Failure(FailureKind.LOST, f"the server no longer knows it: {e.failure.message}"))
+
+
+def _verified(job: Job, e: Fetched, m: Moment, p: Policy) -> Action:
+    return Verified(sha256=e.sha256, bytes=e.bytes, warnings=e.warnings)
+
+
+def _no_content(job: Job, e: NotThere, m: Moment, p: Policy) -> Action:
+    over = job.expires_at is not None and m.now > job.expires_at
+    if e.failure.http_status != 410 and not over and m.waited < p.content_after:
+        return Do.DOWNLOAD
+    return Expired(failure=Failure(FailureKind.EXPIRED, f"the video is gone: {e.failure.message}"))
+
+
+def _missing(job: Job, e: NoFile, m: Moment, p: Policy) -> Action:
+    return Missing(failure=e.failure)
+
+
+def _leave(job: Job, e: Evidence, m: Moment, p: Policy) -> Action:
+    return None
+
+
+def _always(action: Do) -> Callable[..., Action]:
+    return lambda job, evidence, moment, policy: action
+
+
+def _at_most(action: Do, limit: Callable[[Policy], int]) -> Callable[..., Action]:
+    return lambda job, evidence, moment, policy: action if moment.tries < limit(policy) else None
+
+
+_S = State
+_DECISIONS: Mapping[tuple[State, type[Evidence]], Callable[..., Action]] = {
+    (_S.PLANNED, Found): _always(Do.PREPARE),
+    (_S.PLANNED, Recorded): _always(Do.PREPARE),
+    (_S.PLANNED, Ready): _intend,
+    (_S.PLANNED, Closed): _leave,
+    (_S.SUBMITTING, Found): _interrupted,
+    (_S.SUBMITTING, Recorded): _always(Do.SUBMIT),
+    (_S.SUBMITTING, NotSent): lambda job, e, m, p: Returned(failure=e.failure),
+    (_S.SUBMITTING, Refusal): _refused,
+    (_S.SUBMITTING, Acceptance): _accepted,
+    (_S.SUBMITTING, Ambiguity): lambda job, e, m, p: Doubted(failure=e.failure, raw=e.raw),
+    (_S.IN_DOUBT, Found): _clear_doubt,
+    (_S.IN_DOUBT, Recorded): _clear_doubt,
+    (_S.IN_DOUBT, Ready): _always(Do.SUBMIT),
+    (_S.IN_DOUBT, Closed): _leave,
+    (_S.IN_DOUBT, NotSent): _always(Do.PREPARE),
+    (_S.IN_DOUBT, Refusal): _doubt_remains,
+    (_S.IN_DOUBT, Acceptance): _accepted,
+    (_S.IN_DOUBT, Ambiguity): _doubt_remains,
+    (_S.SUBMITTED, Found): _always(Do.POLL),
+    (_S.SUBMITTED, Recorded): _always(Do.POLL),
+    (_S.SUBMITTED, Seen): _seen,
+    (_S.SUBMITTED, NotThere): _unknown_id,
+    (_S.SUBMITTED, Silence): _always(Do.POLL),
+    (_S.COMPLETED, Found): _always(Do.DOWNLOAD),
+    (_S.COMPLETED, Recorded): _always(Do.DOWNLOAD),
+    (_S.COMPLETED, Fetched): _verified,
+    (_S.COMPLETED, NotThere): _no_content,
+    (_S.COMPLETED, BadFile): _at_most(Do.DOWNLOAD, lambda p: p.bad_files),
+    (_S.COMPLETED, Silence): _at_most(Do.DOWNLOAD, lambda p: p.silences),
+    (_S.VERIFIED, Found): _always(Do.PLACE),
+    (_S.VERIFIED, Recorded): _always(Do.PLACE),
+    (_S.VERIFIED, Placed): lambda job, e, m, p: Published(path=e.path),
+    (_S.VERIFIED, NoFile): _missing,
+    (_S.DONE, NoFile): _missing,
+    **{(state, Recorded): _leave for state in OVER | FOR_A_PERSON | {_S.DONE}},
+    **{(state, Found): _leave for state in OVER | {_S.HELD, _S.DONE}},
+    **{(state, Found): _always(Do.POLL) for state in (_S.LOST, _S.STUCK)},
+    **{(state, Seen): _seen for state in (_S.LOST, _S.STUCK)},
+    **{(state, kind): _leave for state in (_S.LOST, _S.STUCK) for kind in (NotThere, Silence)},
+}

@@ -1,0 +1,238 @@
+"""What can happen to a job, and the one table that says what follows. Pure.
+
+Everything that decides which state may follow which lives here, so that the runner, the ledger's constraints,
+``status`` and the diagram in the documentation cannot disagree.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from functools import reduce
+from types import MappingProxyType
+from typing import get_args
+
+from pipeline.errors import IllegalTransition
+from pipeline.jobs import OVER, Failure, Job, State
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Event:
+    """A fact about one job. A field named as one of the job's replaces it; ``raw`` is the server's answer, kept."""
+
+    raw: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intended(_Event):
+    """A POST is about to be sent. On disk before its first byte."""
+
+    attempt: int
+    idempotency_key: str
+    base_url: str
+    key_fingerprint: str | None
+    price: float | None
+    intended_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Returned(_Event):
+    """Certainly nothing was created, and not by the job's fault (never sent, rate limit, key, address): still to do."""
+
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused(_Event):
+    """The server refused this request without doubt. Nothing was created."""
+
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doubted(_Event):
+    """The request may have been carried out, and there is no id."""
+
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held(_Event):
+    """No proof either way is to be had: a person must decide."""
+
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted(_Event):
+    """The server gave an id: paid."""
+
+    video_id: str
+    submitted_at: float
+    status: str
+    failure: None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progressed(_Event):
+    """The server uses another word for the job than before."""
+
+    status: str
+    failure: None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completed(_Event):
+    """The video can be downloaded, until ``expires_at`` where the server says so."""
+
+    status: str
+    expires_at: float | None
+    failure: None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed(_Event):
+    """The server accepted the job and could not, or would not, make the video."""
+
+    status: str
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expired(_Event):
+    """The video was made, paid, and is gone."""
+
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lost(_Event):
+    """The server no longer knows an id that it gave."""
+
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stuck(_Event):
+    """The server has been rendering for longer than any render takes."""
+
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verified(_Event):
+    """The whole file lies synced beside its final name, checked and hashed."""
+
+    sha256: str
+    bytes: int
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published(_Event):
+    """The file has its final name, and the folder's entry is synced. ``path`` is relative to the campaign."""
+
+    path: str
+    failure: None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Missing(_Event):
+    """The file that the ledger knows is not on the disk any more, or is another."""
+
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Renamed(_Event):
+    """The manifest calls the same request by another name now."""
+
+    name: str
+    output: str
+    path: str | None
+
+
+Event = (
+    Intended
+    | Returned
+    | Refused
+    | Doubted
+    | Held
+    | Accepted
+    | Progressed
+    | Completed
+    | Failed
+    | Expired
+    | Lost
+    | Stuck
+    | Verified
+    | Published
+    | Missing
+    | Renamed
+)
+
+_S = State
+_MOVES: Mapping[State, Mapping[type[Event], State]] = {
+    _S.PLANNED: {Intended: _S.SUBMITTING},
+    _S.SUBMITTING: {
+        Accepted: _S.SUBMITTED,
+        Returned: _S.PLANNED,
+        Refused: _S.FAILED,
+        Doubted: _S.IN_DOUBT,
+    },
+    # No refusal here: after one ambiguous request a later "no" proves nothing about the first (doubt is sticky).
+    _S.IN_DOUBT: {Accepted: _S.SUBMITTED, Doubted: _S.IN_DOUBT, Held: _S.HELD},
+    _S.HELD: {},
+    _S.SUBMITTED: {
+        Progressed: _S.SUBMITTED,
+        Completed: _S.COMPLETED,
+        Failed: _S.FAILED,
+        Expired: _S.EXPIRED,
+        Lost: _S.LOST,
+        Stuck: _S.STUCK,
+    },
+    _S.COMPLETED: {Verified: _S.VERIFIED, Expired: _S.EXPIRED},
+    _S.VERIFIED: {Published: _S.DONE, Missing: _S.COMPLETED},
+    _S.DONE: {Missing: _S.COMPLETED},
+    _S.FAILED: {},
+    _S.EXPIRED: {},
+    # Asked for once more by every run: a poll is free, and the video is paid.
+    _S.LOST: {Progressed: _S.SUBMITTED, Completed: _S.COMPLETED, Failed: _S.FAILED, Expired: _S.EXPIRED},
+    _S.STUCK: {Progressed: _S.SUBMITTED, Completed: _S.COMPLETED, Failed: _S.FAILED, Expired: _S.EXPIRED},
+}
+
+#: The one table. Whatever is not in it cannot happen. A new name never changes where a job stands.
+TRANSITIONS: Mapping[State, Mapping[type[Event], State]] = MappingProxyType(
+    {state: MappingProxyType({**moves, Renamed: state}) for state, moves in _MOVES.items()}
+)
+
+#: Event classes by the word that the ledger stores for them.
+KINDS: Mapping[str, type[Event]] = {event.__name__.lower(): event for event in get_args(Event)}
+
+_JOB_FIELDS = frozenset(f.name for f in fields(Job))
+#: The job's fields that each event class replaces.
+CHANGES: Mapping[type[Event], tuple[str, ...]] = {
+    event: tuple(f.name for f in fields(event) if f.name in _JOB_FIELDS) for event in KINDS.values()
+}
+
+
+def apply(job: Job, event: Event) -> Job:
+    """Return the job after the event: the only way a job changes. Raises IllegalTransition, and that is a bug."""
+    kind = type(event)
+    after = TRANSITIONS[job.state].get(kind)
+    if after is None:
+        raise IllegalTransition(f"{job.name}: {kind.__name__} in state {job.state}")
+    return replace(job, state=after, **{name: getattr(event, name) for name in CHANGES[kind]})
+
+
+def replay(job: Job, events: Iterable[Event]) -> Job:
+    """Return the job after all the events, in their order."""
+    return reduce(apply, events, job)
+
+
+def diagram() -> str:
+    """Return the table as a Mermaid state diagram. Renames, which lead nowhere, are left out."""
+    lines = ["stateDiagram-v2", f"    [*] --> {State.PLANNED}"]
+    for state, moves in _MOVES.items():
+        lines += [f"    {state} --> {after}: {event.__name__}" for event, after in moves.items()]
+        if state in OVER | {State.DONE}:
+            lines.append(f"    {state} --> [*]")
+    return "\n".join(lines) + "\n"

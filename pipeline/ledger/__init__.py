@@ -1,0 +1,34 @@
+"""The ledger: what was asked, what was paid, what came of it. Survives everything but the loss of its disk.
+
+The only package that touches SQLite. ``store`` writes, ``reading`` reads, ``schema`` is the file's format and its
+constraints, ``rows`` turns values into columns, ``lock`` keeps a second run out.
+"""
+
+from collections.abc import AsyncIterator, Collection
+from typing import Protocol
+
+from pipeline.events import Event
+from pipeline.jobs import Job, State
+
+
+class DuplicateVideo(Exception):
+    """The server gave an id that another job of this ledger already has. Nothing was recorded."""
+
+
+class Ledger(Protocol):
+    """What a run needs of a store. A returned ``record`` is on disk; an error means unknown: end the run."""
+
+    async def record(self, job: Job, event: Event) -> Job:
+        """Put the event on disk and return the job after it.
+
+        Raises DuplicateVideo when the event claims an id that another job has, LedgerError for anything else that
+        goes wrong, IllegalTransition where the table has no such move.
+        """
+        ...
+
+    def jobs(self, states: Collection[State]) -> AsyncIterator[Job]:
+        """Yield the jobs that are in one of the states, in the manifest's order.
+
+        A job that changes meanwhile may be met in its old state, in its new one, in both or in neither.
+        """
+        ...

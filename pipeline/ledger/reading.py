@@ -1,0 +1,95 @@
+"""Reading a ledger, while a run writes it or long after. Never writes, never takes the run's lock."""
+
+import json
+import sqlite3
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pipeline.errors import LedgerError
+from pipeline.jobs import Job, State
+from pipeline.ledger import schema
+from pipeline.ledger.rows import COLUMNS, job_from
+
+_PAGE = 1000
+_SELECT = f"SELECT id, {', '.join(COLUMNS)} FROM jobs"  # noqa: S608  # column names of our own
+
+
+class Entry(NamedTuple):
+    """An event as stored. ``at`` in seconds since the epoch; ``data`` its fields; ``raw`` the server's answer."""
+
+    at: float
+    kind: str
+    state: State
+    data: dict[str, Any]
+    raw: bytes
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[sqlite3.Connection]:
+    """Open a ledger to read it. Raises LedgerError for a file that is missing, foreign, newer or damaged."""
+    if not path.is_file():
+        raise LedgerError(f"there is no ledger at {path}")
+    with (
+        translated(path),
+        closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection,
+    ):
+        connection.execute("PRAGMA trusted_schema = OFF")
+        if schema.check(connection) == 0:
+            raise LedgerError(f"{path} is empty")
+        yield connection
+
+
+@contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Turn SQLite's errors into LedgerError, which says which file."""
+    try:
+        yield
+    except LedgerError as error:
+        raise LedgerError(f"{path}: {error}" if str(path) not in str(error) else str(error)) from error.__cause__
+    except sqlite3.Error as error:
+        raise LedgerError(f"{path}: {error}") from error
+
+
+def jobs(connection: sqlite3.Connection, states: Collection[State] = tuple(State)) -> Iterator[Job]:
+    """Yield the jobs in one of the states, in the order of their enrolment."""
+    after = 0
+    while True:
+        rows = page(connection, states, after)
+        yield from (job_from(row[1:]) for row in rows)
+        if len(rows) < _PAGE:
+            return
+        after = rows[-1][0]
+
+
+def page(connection: sqlite3.Connection, states: Collection[State], after: int) -> list[tuple[Any, ...]]:
+    """Return the next rows, each its id and then COLUMNS; fewer than a page's length at the end."""
+    marks = ", ".join("?" * len(states))
+    query = f"{_SELECT} WHERE state IN ({marks}) AND id > ? ORDER BY id LIMIT {_PAGE}"
+    return connection.execute(query, (*states, after)).fetchall()
+
+
+def whole_page(rows: Collection[object]) -> bool:
+    """Tell whether more rows may follow these."""
+    return len(rows) == _PAGE
+
+
+def find(connection: sqlite3.Connection, name: str) -> list[Job]:
+    """Return the jobs of that name: one for each request it stood for."""
+    return [job_from(row[1:]) for row in connection.execute(f"{_SELECT} WHERE name = ? ORDER BY id", (name,))]
+
+
+def events(connection: sqlite3.Connection, job: Job) -> list[Entry]:
+    """Return all that happened to the job, oldest first."""
+    rows = connection.execute(
+        "SELECT e.at, e.kind, e.state, e.data, e.raw FROM events e JOIN jobs j ON j.id = e.job"
+        " WHERE j.name = ? AND j.request_hash = ? ORDER BY e.id",
+        (job.name, job.request_hash),
+    )
+    return [Entry(at, kind, State(state), json.loads(data), raw) for at, kind, state, data, raw in rows]
+
+
+def settings(connection: sqlite3.Connection) -> Mapping[str, Any]:
+    """Return what the ledger remembers of the last run: its name, profile and variables."""
+    return {key: json.loads(value) for key, value in connection.execute("SELECT key, value FROM settings")}

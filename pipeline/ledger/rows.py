@@ -1,0 +1,53 @@
+"""Values into columns and back. Pure."""
+
+import json
+from dataclasses import asdict, fields
+from typing import Any
+
+from pipeline.events import Event
+from pipeline.jobs import Failure, FailureKind, Job, State, canonical_json
+
+COLUMNS = tuple(f.name for f in fields(Job))
+"""A job's columns are its fields, in their order."""
+
+_JSON = frozenset({"request", "tags", "metadata", "warnings"})
+
+
+def to_column(name: str, value: Any) -> Any:
+    """Return a field's value as SQLite stores it."""
+    if name in _JSON:
+        return canonical_json(value)
+    if name == "failure":
+        return None if value is None else canonical_json(_slim(asdict(value)))
+    return int(value) if name == "orphaned" else value
+
+
+def job_from(row: tuple[Any, ...]) -> Job:
+    """Return the job of a row that was selected by COLUMNS."""
+    values = dict(zip(COLUMNS, row, strict=True))
+    for name in _JSON:
+        values[name] = json.loads(values[name])
+    values["state"] = State(values["state"])
+    values["tags"], values["warnings"] = tuple(values["tags"]), tuple(values["warnings"])
+    values["failure"] = failure_from(values["failure"])
+    values["orphaned"] = bool(values["orphaned"])
+    return Job(**values)
+
+
+def failure_from(text: str | None) -> Failure | None:
+    if text is None:
+        return None
+    values = json.loads(text)
+    return Failure(**{**values, "kind": FailureKind(values["kind"])})
+
+
+def event_data(event: Event) -> str:
+    """Return the event's fields as JSON, without its raw answer, which has a column of its own."""
+    values = {f.name: getattr(event, f.name) for f in fields(event) if f.name != "raw"}
+    if values.get("failure") is not None:
+        values["failure"] = _slim(asdict(values["failure"]))
+    return canonical_json(_slim(values))
+
+
+def _slim(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}

@@ -1,0 +1,112 @@
+"""How often, how many, and whether at all. Arithmetic on the run's own clock; no limit knows what it limits."""
+
+import math
+from collections.abc import Awaitable, Callable
+
+import anyio
+
+
+class RateLimiter:
+    """GCRA: at most ``rate`` turns a second, evenly spread, in the order of asking. ``burst`` turns may come at once.
+
+    One limiter is shared by all who ask, so ``hold`` pauses all of them together.
+    """
+
+    def __init__(self, rate: float, *, burst: int = 1) -> None:
+        self._interval = 1.0 / rate
+        self._tolerance = self._interval * (burst - 1)
+        self._next = -math.inf
+        self._held_until = -math.inf
+        self._queue = anyio.Lock()
+
+    def reserve(self, now: float) -> float:
+        """Return the instant of the next turn, without taking it."""
+        return max(now, self._next - self._tolerance, self._held_until)
+
+    def take(self, now: float) -> None:
+        """Take the turn that is due now."""
+        self._next = max(self._next, now) + self._interval
+
+    def hold(self, until: float) -> None:
+        """Give no turn before this instant of ``anyio.current_time``. A shorter hold never ends a longer one."""
+        self._held_until = max(self._held_until, until)
+
+    async def acquire(self) -> None:
+        """Wait for a turn and take it. A turn that was waited for in vain is not lost to others."""
+        async with self._queue:
+            # A hold may come while we sleep, so the turn is asked for again.
+            while (turn := self.reserve(anyio.current_time())) > anyio.current_time():  # noqa: ASYNC110
+                await anyio.sleep_until(turn)
+            self.take(anyio.current_time())
+
+
+class Slots:
+    """How many jobs are at the server. Those that are there already may take a slot beyond the limit."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._taken = 0
+        self._changed = anyio.Event()
+
+    def take(self) -> None:
+        self._taken += 1
+
+    def release(self) -> None:
+        self._taken -= 1
+        self._changed.set()
+
+    async def free(self) -> None:
+        """Return when a slot is free. One waits at a time, and takes it before anything else happens."""
+        while self._taken >= self._limit:
+            self._changed = anyio.Event()
+            await self._changed.wait()
+
+
+class Gate:
+    """Whether a thing may be done at all. Once closed it stays closed, and lets those go who were waiting behind it."""
+
+    def __init__(self) -> None:
+        self.closed = False
+        self._waiting: set[anyio.CancelScope] = set()
+
+    def close(self) -> None:
+        self.closed = True
+        for scope in self._waiting:
+            scope.cancel()
+
+    async def through(self, wait: Callable[[], Awaitable[None]]) -> bool:
+        """Wait as told; True when that is over and the gate is still open."""
+        if self.closed:
+            return False
+        with anyio.CancelScope() as scope:
+            self._waiting.add(scope)
+            try:
+                await wait()
+            finally:
+                self._waiting.discard(scope)
+        return not self.closed
+
+
+class Contact:
+    """Whether the server can be spoken with. Patience in seconds; less of it before the first answer ever."""
+
+    def __init__(self, *, patience: float = 600.0, first_patience: float = 30.0) -> None:
+        self._patience = first_patience
+        self._patience_once_heard = patience
+        self._silent_since: float | None = None
+        self.failures = 0
+
+    def heard(self) -> None:
+        """Note an answer that makes sense."""
+        self._patience = self._patience_once_heard
+        self._silent_since = None
+        self.failures = 0
+
+    def unheard(self, now: float) -> None:
+        """Note a request without one."""
+        self._silent_since = now if self._silent_since is None else self._silent_since
+        self.failures += 1
+
+    def lost(self, now: float) -> bool:
+        """Tell whether it has been silent for longer than patience allows. One failure alone is no silence."""
+        return self.failures > 2 and self._silent_since is not None and now - self._silent_since >= self._patience

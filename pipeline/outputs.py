@@ -1,0 +1,240 @@
+"""The campaign's ``videos/`` folder: the only module that writes videos and their sidecars.
+
+A file gets its name when it is whole, checked and synced, never before; a name that is taken is never overwritten.
+OSError becomes StorageError: a disk that refuses ends the run, and what is paid stays in the ledger.
+"""
+
+import errno
+import hashlib
+import json
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Self
+
+from pipeline import mp4
+from pipeline.errors import StorageError
+from pipeline.evidence import BadFile, Fetched, NoFile, Placed
+from pipeline.jobs import Failure, FailureKind, Job
+
+_NEW = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+_NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS})
+
+
+class Part:
+    """A download in progress, in the folder of its final name, hidden, hashed as it grows. Close it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.size = 0
+        self._hash = hashlib.sha256()
+        path.unlink(missing_ok=True)  # left by a run that died; its video is downloaded again for nothing
+        self._descriptor = os.open(path, os.O_RDWR | _NEW, 0o600)
+
+    def write(self, chunk: bytes) -> None:
+        with storage_errors(self.path):
+            self._hash.update(chunk)
+            self.size += len(chunk)
+            view = memoryview(chunk)
+            while view:
+                view = view[os.write(self._descriptor, view) :]
+
+    def seal(self, job: Job) -> Fetched | BadFile:
+        """Check that these bytes are a whole video, sync them, and tell what they are. A bad file is removed.
+
+        That the video is not quite what was asked for is a warning: it is paid, and a person may want it.
+        """
+        with storage_errors(self.path):
+            with os.fdopen(os.dup(self._descriptor), "rb") as file:
+                file.seek(0)
+                found = mp4.inspect(file)
+            if isinstance(found, mp4.NotMp4):
+                self.path.unlink(missing_ok=True)
+                return BadFile(Failure(FailureKind.BAD_OUTPUT, f"what came is no whole video: {found.reason}"))
+            os.fchmod(self._descriptor, 0o666 & ~_umask())
+            os.fsync(self._descriptor)
+        request = job.request
+        warnings = mp4.differences(found, size=str(request["size"]), seconds=str(request["seconds"]))
+        return Fetched(self._hash.hexdigest(), self.size, warnings)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._descriptor)
+
+
+class Outputs:
+    """The videos of one campaign. ``campaign`` is its folder; paths in the ledger are relative to it."""
+
+    def __init__(self, campaign: Path) -> None:
+        self._campaign = campaign
+        self.videos = campaign / "videos"
+
+    def holds_videos(self) -> bool:
+        """Tell whether any video lies here."""
+        return any(self.videos.rglob("*.mp4"))
+
+    def part(self, job: Job) -> Part:
+        """Return a new, empty part file for the job."""
+        path = self._part_path(job)
+        with storage_errors(path):
+            _make_folder(path.parent)
+            return Part(path)
+
+    def intact(self, job: Job) -> bool:
+        """Tell whether the job's file is there with the recorded length. (``verify`` reads the bytes.)"""
+        try:
+            found = (self._campaign / (job.path or job.output)).lstat()
+        except OSError:
+            return False
+        return stat.S_ISREG(found.st_mode) and found.st_size == job.bytes
+
+    def place(self, job: Job) -> Placed | NoFile:
+        """Give the verified part file its final name and a sidecar, or adopt the file that already has it."""
+        part = self._part_path(job)
+        with storage_errors(part):
+            whole = _sha256(part) == job.sha256
+            for name in _names(self.videos / job.output):
+                if whole and _publish(part, name):
+                    return self._placed(job, name)
+                if _sha256(name) == job.sha256:
+                    part.unlink(missing_ok=True)
+                    return self._placed(job, name)
+                if not os.path.lexists(name):
+                    break
+        return NoFile(Failure(FailureKind.BAD_OUTPUT, "the downloaded file is gone from the disk, or was changed"))
+
+    def rename(self, job: Job, output: str) -> str | None:
+        """Let the job's file have another name too, and return that path; None where the job has no file."""
+        if job.path is None or not self.intact(job):
+            return job.path
+        source = self._campaign / job.path
+        with storage_errors(source):
+            for name in _names(self.videos / output):
+                _make_folder(name.parent)
+                if _link(source, name) or _sha256(name) == job.sha256:
+                    _sync_folder(name.parent)
+                    return self._relative(name)
+        raise AssertionError("unreachable: there is always another name")
+
+    def _placed(self, job: Job, name: Path) -> Placed:
+        path = self._relative(name)
+        _write_sidecar(name.with_suffix(".json"), job, path)
+        _sync_folder(name.parent)
+        return Placed(path)
+
+    def _part_path(self, job: Job) -> Path:
+        final = self.videos / job.output
+        return final.with_name(f".{final.name[:150]}.{job.request_hash[:12]}.part")
+
+    def _relative(self, name: Path) -> str:
+        return name.relative_to(self._campaign).as_posix()
+
+
+@contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Turn OSError into StorageError, which says where."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(f"{path}: {error.strerror or error}") from error
+
+
+def _names(final: Path) -> Iterator[Path]:
+    """Yield the names that a file may get: its own, then with ~2, ~3 ... for another video of that name."""
+    yield final
+    number = 1
+    while True:
+        number += 1
+        yield final.with_stem(f"{final.stem}~{number}")
+
+
+def _publish(part: Path, name: Path) -> bool:
+    """Give the part file this name. False where the name is taken."""
+    if not _link(part, name):
+        return False
+    part.unlink(missing_ok=True)
+    return True
+
+
+def _link(source: Path, name: Path) -> bool:
+    try:
+        os.link(source, name, follow_symlinks=False)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        if os.path.lexists(name):
+            return False
+        source.rename(name)
+    return True
+
+
+def _sha256(path: Path) -> str | None:
+    """Return the hash of a regular file, or None where there is none."""
+    try:
+        descriptor = os.open(path, _READ)
+    except OSError:
+        return None
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return None
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _write_sidecar(path: Path, job: Job, video_path: str) -> None:
+    """Write what the ledger knows beside the video: the second copy of the truth."""
+    record = {
+        "schema_version": 1,
+        "job": job.name,
+        "path": video_path,
+        "request": dict(job.request),
+        "request_hash": job.request_hash,
+        "tags": list(job.tags),
+        "metadata": dict(job.metadata),
+        "base_url": job.base_url,
+        "video_id": job.video_id,
+        "attempt": job.attempt,
+        "sha256": job.sha256,
+        "bytes": job.bytes,
+        "warnings": list(job.warnings),
+    }
+    part = path.with_name(f".{path.name}.part")
+    part.unlink(missing_ok=True)
+    with os.fdopen(os.open(part, os.O_WRONLY | _NEW, 0o666), "w", encoding="utf-8") as file:
+        json.dump(record, file, indent=2, ensure_ascii=False)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+
+
+def _make_folder(folder: Path) -> None:
+    """Make the folder and those above it, each entry synced."""
+    if folder.is_dir():
+        return
+    _make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    _sync_folder(folder.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # some file systems cannot sync a folder; none of them fails with EIO
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask

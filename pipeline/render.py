@@ -1,0 +1,327 @@
+"""What people see: problems, plans, states, and a run while it goes. The only module that writes to a terminal.
+
+Every foreign string (a prompt, an id, a server's sentence) goes through ``safe``: it cannot move the cursor, colour
+the terminal, or turn the reading direction. Nothing here is ever read as markup.
+"""
+
+import sys
+import time
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from pipeline.commands import Ended, Prepared, Progress
+from pipeline.errors import Problem
+from pipeline.events import Event
+from pipeline.jobs import FOR_A_PERSON, OVER, Job, State
+from pipeline.plan import Fate, Item
+from pipeline.report import Estimate, Status
+
+_ESCAPED = (
+    {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
+    | {ord("\n"): "⏎", ord("\r"): "", ord("\t"): " "}
+    | {code: f"\\u{code:04x}" for code in (0x061C, 0x200B, 0x200E, 0x200F, 0x2028, 0x2029, 0xFEFF)}
+    | {code: f"\\u{code:04x}" for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A), *range(0xD800, 0xE000))}
+)
+
+_COLOURS = {State.DONE: "green", State.FAILED: "red", State.EXPIRED: "red"} | dict.fromkeys(FOR_A_PERSON, "yellow")
+_SHOWN_AT_MOST = 20
+HEARTBEAT = 30.0
+"""Seconds between two lines that say how far a run is, where there is no terminal."""
+
+
+def safe(text: object, length: int = 300) -> str:
+    """Return the text on one line, with everything that a terminal would obey written out, cut to ``length``."""
+    shown = str(text).translate(_ESCAPED)
+    return shown if len(shown) <= length else f"{shown[: length - 1]}…"
+
+
+def terminal(*, stderr: bool) -> Console:
+    """Return a console on a standard stream, on which text is text."""
+    return Console(stderr=stderr, markup=False, highlight=False, emoji=False, soft_wrap=True)
+
+
+def problems(console: Console, found: Sequence[Problem]) -> None:
+    """Print each problem with its place, the line it is on, and the fix."""
+    lines: dict[str, list[str]] = {}
+    for problem in found:
+        colour = "red" if problem.severity == "error" else "yellow"
+        place = f"{safe(problem.file)}:{problem.line}:{problem.column}: "
+        head = Text.assemble(
+            (place, "bold"), (f"{problem.severity}[{problem.rule}]", colour), ": ", safe(problem.message)
+        )
+        console.print(head)
+        _print_excerpt(console, problem, lines)
+        if problem.fix:
+            console.print(Text.assemble(("    fix: ", "green"), safe(problem.fix)))
+    errors = sum(problem.severity == "error" for problem in found)
+    console.print(f"{_count(errors, 'error')}, {_count(len(found) - errors, 'warning')}")
+
+
+def valid(console: Console, jobs: int, manifest: Path) -> None:
+    console.print(f"{safe(manifest)}: {_count(jobs, 'job')}, no errors")
+
+
+def failure(console: Console, message: str) -> None:
+    console.print(Text.assemble(("callsheet: ", "bold red"), safe(message, 2000)))
+
+
+def plan(console: Console, prepared: Prepared) -> None:
+    """Print what a run would do, and why."""
+    items = prepared.plan.items
+    counted = Counter(item.fate for item in items)
+    console.print(Text(f"{safe(prepared.loaded.manifest.name)} at {safe(prepared.loaded.profile.title)}", "bold"))
+    _print_remembered(console, prepared)
+    table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+    for fate, words in _FATES.items():
+        if counted[fate]:
+            table.add_row(str(counted[fate]), words, Text(_examples(items, fate), "dim"))
+    console.print(table)
+    console.print(f"Cost of what is submitted: {_money(prepared.cost)}")
+    for item in [item for item in items if item.fate is not Fate.NOTHING][:_SHOWN_AT_MOST]:
+        console.print(Text.assemble(f"  {item.fate.value:9}", (safe(item.name, 60), "bold"), f"  {safe(item.reason)}"))
+    rest = len(items) - counted[Fate.NOTHING] - _SHOWN_AT_MOST
+    if rest > 0:
+        console.print(f"  … and {rest} more; --json has them all")
+    console.print(f"Campaign {safe(prepared.campaign.folder.absolute())}")
+
+
+_FATES = {
+    Fate.SUBMIT: "to submit",
+    Fate.CONTINUE: "to continue, already paid",
+    Fate.DECIDE: "waiting for a person",
+    Fate.NOTHING: "finished",
+    Fate.LEAVE: "left alone",
+}
+
+
+def status(console: Console, found: Status) -> None:
+    """Print where a campaign stands."""
+    console.print(Text(safe(found.name), "bold"))
+    table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+    for state, count in found.counts.items():
+        if count:
+            table.add_row(str(count), Text(state.value.replace("_", " "), _COLOURS.get(state, "")))
+    console.print(table)
+    console.print(_spent(found))
+    _print_troubles(console, found.jobs)
+    console.print(f"Campaign {safe(found.path)}")
+
+
+def ended(console: Console, end: Ended) -> None:
+    """Print how a run ended, what is left, and what to do about it."""
+    found, counts = end.status, end.status.counts
+    asked = sum(not job.orphaned for job in found.jobs)
+    done = sum(job.state is State.DONE and not job.orphaned for job in found.jobs)
+    console.print(Text(f"{done} of {_count(asked, 'video')} done. {_spent(found)}", "bold"))
+    _print_troubles(console, found.jobs)
+    if end.stop is not None:
+        words = f": {end.failure.message}" if end.failure else ""
+        console.print(Text(f"Stopped: {end.stop.value}{safe(words)}", "bold red"))
+    if end.signal is not None:
+        console.print("Stopped by a signal; everything is recorded.")
+    rendering = counts[State.SUBMITTED] + counts[State.COMPLETED] + counts[State.VERIFIED]
+    if rendering:
+        console.print(f"{_count(rendering, 'video')} at the server, already paid: run the same command again to fetch.")
+    if any(counts[state] for state in FOR_A_PERSON):
+        console.print(Text("Some jobs wait for a person: see `callsheet status`, and docs/operations.md.", "yellow"))
+    console.print(f"Videos   {safe(found.path)}/videos")
+    console.print(f"Ledger   {safe(found.path)}/ledger.db")
+
+
+class PlainProgress:
+    """Shows a run where there is no terminal: a line for what matters, and a heartbeat."""
+
+    interval = HEARTBEAT
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._counts: Counter[State] = Counter()
+        self._silent = False
+
+    def started(self, found: Status) -> None:
+        self._counts.update(found.counts)
+        self._say(f"campaign {safe(found.path)}")
+
+    def observe(self, before: Job, event: Event, after: Job) -> None:
+        self._counts[before.state] -= 1
+        self._counts[after.state] += 1
+        if after.state is not before.state and after.state in _WORTH_A_LINE:
+            self._say(_line(after))
+
+    def beat(self) -> None:
+        self._say(f"… {_tally(self._counts)}")
+
+    def stopping(self) -> None:
+        self._say(_STOPPING)
+
+    def _say(self, text: str) -> None:
+        """Print, or fall silent for good: a closed pipe must not end a run between a POST and its record."""
+        if self._silent:
+            return
+        try:
+            self._console.print(f"{time.strftime('%H:%M:%S')} {text}")
+        except OSError:
+            self._silent = True
+
+
+class LiveProgress:
+    """Shows a run on a terminal: one table, drawn anew a few times a second."""
+
+    interval = 0.25
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._counts: Counter[State] = Counter()
+        self._last: deque[str] = deque(maxlen=5)
+        self._name = ""
+        self._began = time.monotonic()
+        self._stopping = False
+        self._live = Live(console=console, auto_refresh=False, transient=True)
+
+    def started(self, found: Status) -> None:
+        self._counts.update(found.counts)
+        self._name = safe(found.name, 60)
+        self._console.print(f"Campaign {safe(found.path)}")
+        self._live.start()
+
+    def observe(self, before: Job, event: Event, after: Job) -> None:
+        self._counts[before.state] -= 1
+        self._counts[after.state] += 1
+        if after.state is not before.state and after.state in _WORTH_A_LINE:
+            self._last.append(_line(after))
+
+    def beat(self) -> None:
+        self._live.update(self._table(), refresh=True)
+
+    def stopping(self) -> None:
+        self._stopping = True
+        self.beat()
+
+    def close(self) -> None:
+        """Take the table off the terminal."""
+        self._live.stop()
+
+    def _table(self) -> Group:
+        total, done = sum(self._counts.values()), self._counts[State.DONE]
+        minutes, seconds = divmod(int(time.monotonic() - self._began), 60)
+        head = Table.grid(padding=(0, 2))
+        head.add_row(
+            Text(self._name, "bold"),
+            ProgressBar(total=max(total, 1), completed=done, width=30),
+            f"{done}/{total}",
+            f"{minutes}:{seconds:02}",
+        )
+        lines = [
+            Text(_tally(self._counts), "dim"),
+            *(Text(line, overflow="ellipsis", no_wrap=True) for line in self._last),
+        ]
+        if self._stopping:
+            lines.append(Text(_STOPPING, "bold yellow"))
+        return Group(head, *lines)
+
+
+_STOPPING = "Stopping: submissions in flight are being recorded. Ctrl-C again to leave now; nothing is paid twice."
+_WORTH_A_LINE = OVER | FOR_A_PERSON | {State.SUBMITTED, State.DONE, State.IN_DOUBT}
+_GROUPS = {
+    "to submit": (State.PLANNED,),
+    "submitting": (State.SUBMITTING,),
+    "rendering": (State.SUBMITTED,),
+    "downloading": (State.COMPLETED, State.VERIFIED),
+    "done": (State.DONE,),
+    "failed": tuple(OVER),
+    "in doubt": (State.IN_DOUBT,),
+    "for a person": tuple(FOR_A_PERSON),
+}
+
+
+@contextmanager
+def progress_on(console: Console) -> Iterator[Progress]:
+    """Give the live table on a terminal, plain lines elsewhere: a pipe with FORCE_COLOR is still a pipe."""
+    if not (console.is_interactive and sys.stderr.isatty()):
+        yield PlainProgress(console)
+        return
+    live = LiveProgress(console)
+    try:
+        yield live
+    finally:
+        live.close()
+
+
+def _tally(counts: Counter[State]) -> str:
+    numbers = {words: sum(counts[state] for state in states) for words, states in _GROUPS.items()}
+    return ", ".join(f"{number} {words}" for words, number in numbers.items() if number) or "nothing to do"
+
+
+def _line(job: Job) -> str:
+    detail = {State.SUBMITTED: job.video_id, State.DONE: job.path}.get(job.state)
+    if detail is None and job.failure is not None:
+        detail = job.failure.message
+    return f"{safe(job.name, 60)} {job.state.value.replace('_', ' ')}  {safe(detail or '', 120)}".rstrip()
+
+
+def _print_excerpt(console: Console, problem: Problem, lines: dict[str, list[str]]) -> None:
+    """Print the line that the problem is on, with a caret under its place; nothing where the file cannot be read."""
+    if problem.file not in lines:
+        try:
+            lines[problem.file] = Path(problem.file).read_text("utf-8-sig", errors="replace").splitlines()
+        except OSError:
+            lines[problem.file] = []
+    if not 0 < problem.line <= len(lines[problem.file]):
+        return
+    line = lines[problem.file][problem.line - 1]
+    first = max(0, problem.column - 80)
+    before = safe(line[first : problem.column - 1])
+    console.print(Text(f"    {before}{safe(line[problem.column - 1 : first + 120])}", "dim"))
+    console.print(Text(f"    {' ' * Text(before).cell_len}^", "red"))
+
+
+def _print_remembered(console: Console, prepared: Prepared) -> None:
+    for name, value in prepared.remembered.items():
+        console.print(f"  var {safe(name)} = {safe(value, 60)} (from the last run; --var changes it)")
+
+
+def _print_troubles(console: Console, jobs: Iterable[Job]) -> None:
+    troubled = [job for job in jobs if (job.failure or job.warnings) and not job.orphaned]
+    for job in troubled[:_SHOWN_AT_MOST]:
+        words = job.failure.message if job.failure else "; ".join(job.warnings)
+        colour = _COLOURS.get(job.state, "")
+        console.print(
+            Text.assemble(f"  {safe(job.name, 60)} ", (job.state.value.replace("_", " "), colour), f": {safe(words)}")
+        )
+    if len(troubled) > _SHOWN_AT_MOST:
+        console.print(f"  … and {len(troubled) - _SHOWN_AT_MOST} more; `callsheet status --json` has them all")
+
+
+def _examples(items: Iterable[Item], fate: Fate) -> str:
+    reasons = Counter(item.reason for item in items if item.fate is fate)
+    return "; ".join(f"{count} x {safe(reason, 60)}" for reason, count in reasons.most_common(3))
+
+
+def _spent(found: Status) -> str:
+    currency = found.currency or ""
+    known = f"Spent {found.spent:.2f} {currency}".rstrip()
+    if found.in_doubt:
+        known += f", {found.in_doubt:.2f} {currency} in doubt"
+    if found.unknown_price_jobs:
+        unknown = f"{_count(found.unknown_price_jobs, 'job')} at a price that the profile does not know"
+        return f"{known}, and {unknown}." if found.spent else f"Paid: {unknown}."
+    return f"{known}."
+
+
+def _money(cost: Estimate) -> str:
+    if cost.unknown_price_jobs:
+        known = f"{cost.cost:.2f} {cost.currency} and " if cost.cost else ""
+        return f"{known}unknown for {_count(cost.unknown_price_jobs, 'job')}: the profile has no price"
+    return f"{cost.cost:.2f} {cost.currency or ''}".rstrip()
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s'[: number != 1]}"

@@ -1,0 +1,150 @@
+"""What came of a campaign: documents for programs and the exit code, folded from the jobs. Pure.
+
+The shapes are promised in ``schemas/status.schema.json``, ``run.schema.json``, ``plan.schema.json`` and
+``validate.schema.json``.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pipeline.errors import Problem
+from pipeline.jobs import DOUBTFUL, FOR_A_PERSON, OVER, PAID, Job, State
+from pipeline.plan import Fate, Item, Plan
+
+_UNFINISHED = frozenset(State) - OVER - FOR_A_PERSON - {State.DONE}
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """A campaign as its ledger has it. ``path`` is its absolute folder."""
+
+    name: str
+    path: str
+    currency: str | None
+    jobs: tuple[Job, ...]
+
+    @property
+    def counts(self) -> dict[State, int]:
+        """How many jobs stand where; every state is there."""
+        counted = Counter(job.state for job in self.jobs)
+        return {state: counted[state] for state in State}
+
+    @property
+    def spent(self) -> float:
+        """What the jobs that the server accepted cost, as far as prices are known."""
+        return sum(job.price or 0.0 for job in self.jobs if _accepted(job))
+
+    @property
+    def in_doubt(self) -> float:
+        """What the jobs cost that may have been accepted."""
+        return sum(job.price or 0.0 for job in self.jobs if job.state in DOUBTFUL)
+
+    @property
+    def unknown_price_jobs(self) -> int:
+        """How many jobs cost something that nobody knows."""
+        return sum(job.price is None for job in self.jobs if _accepted(job) or job.state in DOUBTFUL)
+
+    def exit_code(self, selected: frozenset[str]) -> int:
+        """Return how a run that was not stopped has ended: 3, 69, 1 or 0, the first that holds.
+
+        Jobs that were not selected, and orphans that were never paid, are nobody's unfinished work.
+        """
+        if any(job.state in FOR_A_PERSON for job in self.jobs):
+            return 3
+        ours = [job for job in self.jobs if not job.orphaned]
+        waiting = [job for job in self.jobs if job.state in _UNFINISHED]
+        if any(job.state is not State.PLANNED or (not job.orphaned and job.name in selected) for job in waiting):
+            return 69
+        return int(any(job.state in OVER for job in ours))
+
+
+def status_document(status: Status) -> dict[str, Any]:
+    """Return the document of ``status --json``."""
+    return {
+        "schema_version": 1,
+        "name": status.name,
+        "path": status.path,
+        "counts": {state.value: count for state, count in status.counts.items()},
+        "cost": {
+            "currency": status.currency,
+            "spent": status.spent,
+            "in_doubt": status.in_doubt,
+            "budget": None,
+            "unknown_price_jobs": status.unknown_price_jobs,
+        },
+        "jobs": [_job_document(job) for job in status.jobs],
+    }
+
+
+def run_document(status: Status, exit_code: int) -> dict[str, Any]:
+    """Return the document of ``run --json``."""
+    return {**status_document(status), "exit": exit_code}
+
+
+def problems_document(problems: Iterable[Problem]) -> dict[str, Any]:
+    """Return the document of ``validate --json``."""
+    keys = ("rule", "severity", "file", "line", "column", "message", "fix")
+    return {"schema_version": 1, "problems": [{key: asdict(problem)[key] for key in keys} for problem in problems]}
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What submitting the plan's new jobs costs, as far as prices are known."""
+
+    currency: str | None
+    cost: float
+    unknown_price_jobs: int
+
+
+def estimate(prices: Sequence[float | None], currency: str | None) -> Estimate:
+    known = [price for price in prices if price is not None]
+    return Estimate(currency, sum(known), len(prices) - len(known))
+
+
+def plan_document(name: str, path: str, provider: str, plan: Plan, cost: Estimate) -> dict[str, Any]:
+    """Return the document of ``plan --json``."""
+    counted = Counter(item.fate for item in plan.items)
+    return {
+        "schema_version": 1,
+        "name": name,
+        "path": path,
+        "provider": provider,
+        "counts": {fate.value: counted[fate] for fate in Fate},
+        "cost": asdict(cost),
+        "jobs": [_item_document(item) for item in plan.items],
+    }
+
+
+def _accepted(job: Job) -> bool:
+    return job.state in PAID or job.video_id is not None
+
+
+def _job_document(job: Job) -> dict[str, Any]:
+    failure = job.failure
+    return {
+        "job": job.name,
+        "state": job.state.value,
+        "orphaned": job.orphaned,
+        "video_id": job.video_id,
+        "path": job.path,
+        "sha256": job.sha256,
+        "bytes": job.bytes,
+        "cost": job.price if _accepted(job) else None,
+        "error": failure and {"kind": failure.kind.value, "message": failure.message, "code": failure.code},
+        "warnings": list(job.warnings),
+    }
+
+
+def _item_document(item: Item) -> dict[str, Any]:
+    return {
+        "job": item.name,
+        "action": item.fate.value,
+        "reason": item.reason,
+        "state": item.job.state.value if item.job else None,
+        "orphaned": item.spec is None,
+        "request": dict(item.spec.request) if item.spec else None,
+        "output": f"videos/{item.spec.output}" if item.spec else None,
+        "origin": item.spec.origin if item.spec else None,
+    }

@@ -1,0 +1,130 @@
+"""Order and concurrency: every unfinished job of the ledger is driven until this run has nothing more to do for it.
+
+There is no resume: a run begins by reading the ledger, whatever it finds there. What is paid comes first; new jobs
+are started in the manifest's order, as slots at the server become free. Cancelling ``run`` leaves a ledger that the
+next run continues from, at any instant: a POST and the record of its answer are shielded together.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import anyio
+from anyio.abc import TaskGroup
+
+from pipeline.decisions import Do, Moment, Policy, next_action
+from pipeline.events import Doubted, Event
+from pipeline.evidence import Evidence, Found, NoFile, Recorded
+from pipeline.jobs import DOUBTFUL, Failure, FailureKind, Job, State
+from pipeline.ledger import DuplicateVideo, Ledger
+from pipeline.limits import Slots
+from pipeline.steps import STEPS, Tools
+
+Observer = Callable[[Job, Event, Job], None]
+"""Called with a job before, an event that is on disk now, and the job after."""
+
+_AT_SERVER = DOUBTFUL - {State.HELD} | {State.SUBMITTED}
+_HOLDING_A_SLOT = _AT_SERVER | {State.PLANNED}
+#: What is paid, nearest to its end first; then what a person has been asked about.
+_PAID_FIRST = (
+    State.VERIFIED,
+    State.COMPLETED,
+    State.SUBMITTING,
+    State.IN_DOUBT,
+    State.SUBMITTED,
+    State.LOST,
+    State.STUCK,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run: the ledger that it continues, the tools, and the numbers of its decisions.
+
+    ``wanted`` says which planned jobs to submit; what is paid is always fetched.
+    """
+
+    ledger: Ledger
+    tools: Tools
+    slots: Slots
+    policy: Policy
+    wanted: Callable[[Job], bool]
+    observe: Observer
+
+    async def __call__(self) -> None:
+        """Drive everything. Raises StorageError when the disk or the ledger fails, in a group of exceptions."""
+        with self.tools.signals.scope:
+            async with anyio.create_task_group() as group:
+                await self._start_paid(group)
+                await self._start_missing(group)
+                await self._start_planned(group)
+
+    async def _start_paid(self, group: TaskGroup) -> None:
+        # All are read before the first one moves: a job must not be met again in its next state.
+        jobs = [job async for job in self.ledger.jobs(_PAID_FIRST)]
+        for job in sorted(jobs, key=lambda job: _PAID_FIRST.index(job.state)):
+            at_server = job.state in _AT_SERVER
+            if at_server:
+                self.slots.take()
+            group.start_soon(self._drive, job, Found(), at_server)
+
+    async def _start_missing(self, group: TaskGroup) -> None:
+        """Fetch again what was done and is not on the disk any more."""
+        failure = Failure(FailureKind.BAD_OUTPUT, "the file is gone from the disk, or was changed")
+        async for job in self.ledger.jobs({State.DONE}):
+            if not (job.orphaned or self.tools.outputs.intact(job)):
+                group.start_soon(self._drive, job, NoFile(failure), False)
+
+    async def _start_planned(self, group: TaskGroup) -> None:
+        gate = self.tools.signals.gate
+        async for job in self.ledger.jobs({State.PLANNED}):
+            if job.orphaned or not self.wanted(job):
+                continue
+            if not await gate.through(self.slots.free):
+                return
+            self.slots.take()
+            group.start_soon(self._drive, job, Found(), True)
+
+    async def _drive(self, job: Job, evidence: Evidence, holds_slot: bool) -> None:
+        """Alternate between deciding and doing, until there is nothing more to do for the job in this run."""
+        sense = _Sense(self.tools.now)
+        while (action := next_action(job, evidence, sense.moment, self.policy)) is not None:
+            if isinstance(action, Do):
+                with anyio.CancelScope(shield=action is Do.SUBMIT):
+                    evidence = await STEPS[action](self.tools, job, sense.moment)
+                # No await from here to record(): cancellation cannot come between an answer and its record.
+                sense.learn(job, action, evidence)
+            else:
+                job, evidence = await self._record(job, action), Recorded()
+                sense.learn(job, None, evidence)
+                if holds_slot and job.state not in _HOLDING_A_SLOT:
+                    self.slots.release()
+                    holds_slot = False
+        if holds_slot:
+            self.slots.release()
+
+    async def _record(self, job: Job, event: Event) -> Job:
+        try:
+            after = await self.ledger.record(job, event)
+        except DuplicateVideo as error:
+            failure = Failure(FailureKind.AMBIGUOUS, f"the server gave the id of another job: {error}")
+            event = Doubted(failure=failure, raw=event.raw)
+            after = await self.ledger.record(job, event)
+        self.observe(job, event, after)
+        return after
+
+
+class _Sense:
+    """How often in a row, and for how long, the same work on a job has ended in the same way."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._rows: dict[tuple[State, Do | None], tuple[type[Evidence], int, float]] = {}
+        self.moment = Moment(now())
+
+    def learn(self, job: Job, work: Do | None, evidence: Evidence) -> None:
+        """Note the evidence that the work ended in; ``moment`` speaks of it then."""
+        kind, tries, since = self._rows.get((job.state, work), (None, 0, 0.0))
+        now = anyio.current_time()
+        tries, since = (tries + 1, since) if kind is type(evidence) else (1, now)
+        self._rows[job.state, work] = type(evidence), tries, since
+        self.moment = Moment(self._now(), tries, now - since)

@@ -1,0 +1,34 @@
+"""When to ask again: hints of every form, absurd ones too, and a backoff within its bounds."""
+
+from random import Random
+
+import pytest
+
+from pipeline.retrying import LONGEST_HINT, backoff, retry_after
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, None),
+        ({"retry-after": "17"}, 17),
+        ({"retry-after": "1.5"}, 1.5),
+        ({"retry-after-ms": "250", "retry-after": "9"}, 0.25),
+        ({"llm_provider-retry-after": "3"}, 3),
+        ({"retry-after": "2", "llm_provider-retry-after-ms": "9000"}, 2),
+        ({"retry-after": "Sun, 22 Nov 2026 12:00:30 GMT", "date": "Sun, 22 Nov 2026 12:00:00 GMT"}, 30),
+        ({"retry-after": "Sun, 22 Nov 2026 11:00:00 GMT", "date": "Sun, 22 Nov 2026 12:00:00 GMT"}, 0),
+        ({"retry-after": "Sun, 22 Nov 2026 12:00:30 GMT"}, None),
+        ({"retry-after": "9999999"}, LONGEST_HINT),
+        *[({"retry-after": text}, None) for text in ("inf", "nan", "-1", "1e9", "", "soon", "٣", "9" * 400)],
+    ],
+)
+def test_a_hint_is_read_in_all_its_forms(headers: dict[str, str], seconds: float | None) -> None:
+    assert retry_after(headers) == seconds
+
+
+def test_backoff_grows_to_its_cap_and_never_falls_under_half() -> None:
+    rng = Random(1)
+    for attempt in range(1, 200):
+        longest = min(60.0, 2.0 ** (attempt - 1))
+        assert longest / 2 <= backoff(attempt, base=1, cap=60, rng=rng) <= longest
