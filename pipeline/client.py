@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Self
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import quote
 
 import anyio
 import httpx
@@ -162,9 +162,10 @@ class VideosClient:
     @asynccontextmanager
     async def _redirected(self, url: str) -> AsyncIterator[httpx.Response]:
         """GET the content, following redirects by hand: the key stays with the address that it was given for."""
+        home = target = httpx.URL(url)
         for _ in range(_MAX_REDIRECTS):
-            request = self._content.build_request("GET", url)
-            if _origin(url) != _origin(self.base_url):
+            request = self._content.build_request("GET", target)
+            if (target.scheme, target.netloc) != (home.scheme, home.netloc):
                 request.headers.pop("Authorization", None)
             response = await self._content.send(request, stream=True)
             try:
@@ -173,10 +174,9 @@ class VideosClient:
                     return
             finally:
                 await response.aclose()
-            target = urljoin(url, response.headers["location"])
-            if urlsplit(target).scheme not in {"https", urlsplit(self.base_url).scheme}:
+            target = target.join(response.headers["location"])
+            if target.scheme not in {"https", home.scheme}:
                 raise httpx.UnsupportedProtocol("redirected to an address that is not https")
-            url = target
         raise httpx.TooManyRedirects(f"more than {_MAX_REDIRECTS} redirects")
 
     async def _read(self, response: httpx.Response) -> _Answer:
@@ -210,8 +210,3 @@ def _post_outcome(answer: _Answer) -> PostOutcome:
 
 def _failure(kind: FailureKind, error: Exception) -> Failure:
     return Failure(kind, f"{type(error).__name__}: {error}"[:500])
-
-
-def _origin(url: str) -> tuple[str, str]:
-    parts = urlsplit(url)
-    return parts.scheme, parts.netloc

@@ -1,0 +1,277 @@
+"""What a POST or a GET proves, on real connections to a server that misbehaves."""
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import pytest
+
+from pipeline.client import Received, VideosClient
+from pipeline.credential import find_key
+from pipeline.evidence import Acceptance, Ambiguity, NotSent, NotThere, Refusal, Seen, Silence
+from pipeline.jobs import FailureKind
+from pipeline.profile import Auth
+
+KEY = "sk-CANARY-0123456789"
+REQUEST = {"model": "sora-2", "prompt": "A city ünder glass", "size": "1280x720", "seconds": "4"}
+VIDEO = b'{"id": "video_1", "object": "video", "status": "queued"}'
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def anyio_backend(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def answer(status: int, body: bytes, **headers: str) -> bytes:
+    lines = [f"HTTP/1.1 {status} Whatever", f"Content-Length: {len(body)}"]
+    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+@dataclass
+class Server:
+    """Answers the nth connection's first request with the nth reply, raw, and closes. Keeps what it was sent."""
+
+    replies: list[bytes | None]
+    requests: list[bytes] = field(default_factory=list)
+    port: int = 0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/v1"
+
+    def header(self, number: int, name: str) -> str | None:
+        for line in self.requests[number].split(b"\r\n\r\n")[0].decode().split("\r\n")[1:]:
+            key, _, value = line.partition(": ")
+            if key.lower() == name:
+                return value
+        return None
+
+
+@contextmanager
+def serving(*replies: bytes | None) -> Iterator[Server]:
+    server = Server(list(replies))
+    listener = socket.create_server(("127.0.0.1", 0))
+    server.port = listener.getsockname()[1]
+
+    def serve() -> None:
+        for reply in server.replies:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            with connection:
+                server.requests.append(_request(connection))
+                if reply is not None:
+                    connection.sendall(reply)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield server
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        thread.join(5)
+
+
+def _request(connection: socket.socket) -> bytes:
+    data = b""
+    while b"\r\n\r\n" not in data:
+        data += connection.recv(65536)
+    head, _, body = data.partition(b"\r\n\r\n")
+    length = next((int(line[16:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length: ")), 0)
+    while len(body) < length:
+        body += connection.recv(65536)
+    return head + b"\r\n\r\n" + body
+
+
+@contextmanager
+def nobody() -> Iterator[str]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    yield f"http://127.0.0.1:{port}/v1"
+
+
+def client(url: str) -> VideosClient:
+    return VideosClient(url, key=find_key(Auth("bearer", ("K",)), {"K": KEY}), downloads=2)
+
+
+async def create(url: str) -> object:
+    async with client(url) as opened:
+        return await opened.create(REQUEST, idempotency_key="key-1")
+
+
+async def test_a_post_says_who_pays_what_for_and_which_attempt_it_is() -> None:
+    with serving(answer(200, VIDEO)) as server:
+        outcome = await create(server.url)
+    assert isinstance(outcome, Acceptance)
+    assert (outcome.video.id, outcome.video.raw) == ("video_1", VIDEO)
+    assert server.requests[0].startswith(b"POST /v1/videos HTTP/1.1\r\n")
+    assert server.header(0, "authorization") == f"Bearer {KEY}"
+    assert server.header(0, "idempotency-key") == "key-1"
+    assert server.requests[0].endswith('"prompt":"A city ünder glass","seconds":"4","size":"1280x720"}'.encode())
+
+
+async def test_what_found_no_server_was_not_sent() -> None:
+    with nobody() as url:
+        outcome = await create(url)
+    assert isinstance(outcome, NotSent)
+    assert outcome.failure.kind is FailureKind.NOT_SENT
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        None,
+        b"HTTP/1.1 200 OK\r\nContent-Le",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n" + VIDEO,
+        b"nonsense\r\n\r\n",
+        answer(500, b'{"error": {"message": "oops"}}'),
+        answer(502, b"<html>bad gateway</html>"),
+        answer(503, b""),
+        answer(408, b"{}"),
+        answer(409, b"{}"),
+        answer(429, b"<html>slow down</html>"),
+        answer(200, b"<html>a page</html>"),
+        answer(200, b'{"status": "queued"}'),
+        answer(200, b'{"id": "\\ud800", "status": "queued"}'),
+        answer(202, b""),
+        answer(307, b"", Location="/v1/elsewhere"),
+    ],
+)
+async def test_an_answer_that_proves_nothing_leaves_a_doubt_and_is_not_asked_for_twice(reply: bytes | None) -> None:
+    with serving(reply, reply) as server:
+        assert isinstance(await create(server.url), Ambiguity)
+        assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (400, FailureKind.INVALID_REQUEST),
+        (401, FailureKind.AUTH),
+        (402, FailureKind.QUOTA_EXHAUSTED),
+        (404, FailureKind.NOT_FOUND),
+        (405, FailureKind.NOT_FOUND),
+        (422, FailureKind.INVALID_REQUEST),
+        (429, FailureKind.RATE_LIMITED),
+    ],
+)
+async def test_a_clean_no_is_a_refusal(status: int, kind: FailureKind) -> None:
+    with serving(answer(status, b'{"error": {"message": "no"}}', Retry_After="7")) as server:
+        outcome = await create(server.url)
+    assert isinstance(outcome, Refusal)
+    assert (outcome.failure.kind, outcome.failure.message, outcome.retry_after) == (kind, "no", 7)
+
+
+async def test_two_posts_never_share_a_connection() -> None:
+    with serving(answer(200, VIDEO), answer(200, VIDEO)) as server:
+        async with client(server.url) as opened:
+            for key in ("a", "b"):
+                assert isinstance(await opened.create(REQUEST, idempotency_key=key), Acceptance)
+        assert len(server.requests) == 2
+
+
+async def test_a_key_that_the_server_quotes_is_kept_nowhere() -> None:
+    body = f'{{"error": {{"message": "Incorrect API key provided: {KEY}"}}}}'.encode()
+    with serving(answer(401, body)) as server:
+        outcome = await create(server.url)
+    assert isinstance(outcome, Refusal)
+    assert "CANARY" not in f"{outcome!r}{outcome.raw!r}"
+
+
+async def test_an_id_is_quoted_into_the_address() -> None:
+    with serving(answer(200, VIDEO)) as server:
+        async with client(server.url) as opened:
+            assert isinstance(await opened.retrieve("../a b?x=1#/"), Seen)
+        assert server.requests[0].startswith(b"GET /v1/videos/..%2Fa%20b%3Fx%3D1%23%2F HTTP/1.1\r\n")
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind"),
+    [
+        (answer(200, VIDEO), Seen),
+        (answer(500, b'{"id": "v", "object": "video", "status": "failed", "error": {"code": 500}}'), Seen),
+        (answer(404, b'{"detail": "Video not found"}'), NotThere),
+        (answer(410, b""), NotThere),
+        (answer(500, b""), Silence),
+        (answer(202, b""), Silence),
+        (answer(429, b"", Retry_After="3"), Silence),
+        (answer(401, b""), Silence),
+        (None, Silence),
+    ],
+)
+async def test_a_poll_learns_something_or_nothing(reply: bytes | None, kind: type) -> None:
+    with serving(reply) as server:
+        async with client(server.url) as opened:
+            assert isinstance(await opened.retrieve("v"), kind)
+
+
+async def download(url: str) -> tuple[object, bytes]:
+    received: list[bytes] = []
+    async with client(url) as opened:
+        outcome = await opened.download("v", received.append)
+    return outcome, b"".join(received)
+
+
+async def test_content_is_handed_over_as_it_comes() -> None:
+    with serving(answer(200, b"x" * 500_000)) as server:
+        assert await download(server.url) == (Received(), b"x" * 500_000)
+        assert server.header(0, "accept-encoding") == "identity"
+
+
+async def test_content_that_is_cut_short_is_no_content() -> None:
+    with serving(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\nxxx") as server:
+        outcome, _ = await download(server.url)
+    assert isinstance(outcome, Silence)
+
+
+@pytest.mark.parametrize(("status", "kind"), [(404, NotThere), (400, NotThere), (409, NotThere), (503, Silence)])
+async def test_content_that_is_not_there_writes_nothing(status: int, kind: type) -> None:
+    with serving(answer(status, b'{"error": {"message": "not ready"}}')) as server:
+        outcome, received = await download(server.url)
+    assert isinstance(outcome, kind)
+    assert received == b""
+
+
+async def test_a_redirect_of_content_is_followed_and_the_key_stays_at_home() -> None:
+    with serving(answer(200, b"bytes")) as storage:
+        target = f"http://127.0.0.1:{storage.port}/signed?x=1"
+        with serving(answer(302, b"", Location=target)) as server:
+            assert await download(server.url) == (Received(), b"bytes")
+        assert server.header(0, "authorization") == f"Bearer {KEY}"
+        assert storage.header(0, "authorization") is None
+        assert storage.requests[0].startswith(b"GET /signed?x=1 HTTP/1.1\r\n")
+
+
+@pytest.mark.parametrize("target", ["file:///etc/passwd", "ftp://127.0.0.1/x", "http://[", "javascript:alert(1)"])
+async def test_a_redirect_to_elsewhere_is_not_followed(target: str) -> None:
+    with serving(answer(302, b"", Location=target)) as server:
+        outcome, received = await download(server.url)
+    assert isinstance(outcome, Silence)
+    assert received == b""
+
+
+async def test_a_redirect_in_a_circle_ends() -> None:
+    replies = [answer(302, b"", Location="/v1/videos/v/content")] * 6
+    with serving(*replies) as server:
+        outcome, _ = await download(server.url)
+    assert isinstance(outcome, Silence)
+
+
+def raising(error: Exception) -> Callable[[bytes], None]:
+    def write(_: bytes) -> None:
+        raise error
+
+    return write
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])  # httpx leaves its generators to the collector; trio minds
+async def test_a_disk_that_refuses_is_not_taken_for_the_servers_fault() -> None:
+    with serving(answer(200, b"x" * 1000)) as server:
+        async with client(server.url) as opened:
+            with pytest.raises(MemoryError):
+                await opened.download("v", raising(MemoryError()))
