@@ -81,10 +81,13 @@ class VideosClient:
         if key is not None:
             headers["Authorization"] = key.header
 
+        tls = httpx.create_ssl_context(trust_env=False)  # one for all: it takes longer than everything else here
+
         def pool(size: int, kept: int, timeout: httpx.Timeout) -> httpx.AsyncClient:
             return httpx.AsyncClient(
                 headers=headers,
                 timeout=timeout,
+                verify=tls,
                 limits=httpx.Limits(max_connections=size, max_keepalive_connections=kept),
                 transport=httpx.ASGITransport(app) if app else None,
                 trust_env=False,

@@ -4,24 +4,21 @@ Real clocks, real randomness and the environment come in here and nowhere else.
 """
 
 import os
-import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 from random import SystemRandom
-from typing import Any, Protocol
-
-import anyio
+from typing import Any
 
 from pipeline import files
 from pipeline.blocking import in_threads
 from pipeline.client import VideosClient
 from pipeline.credential import Secret, find_key
 from pipeline.decisions import Policy
-from pipeline.errors import CallsheetError, StorageError, UsageError
-from pipeline.events import Event, Renamed
+from pipeline.errors import StorageError, UsageError
+from pipeline.events import Renamed
 from pipeline.files import Loaded
 from pipeline.jobs import DOUBTFUL, Failure, Job, Spec, State
 from pipeline.ledger import reading
@@ -34,9 +31,7 @@ from pipeline.profile import Profile, address
 from pipeline.report import Estimate, Status, estimate
 from pipeline.runner import Run
 from pipeline.steps import Signals, Stop, Tools
-
-GRACE = 25.0
-"""Seconds that POSTs in flight get after a signal. What has no answer then is in doubt, and its intent is on disk."""
+from pipeline.supervision import Progress, attended
 
 _EXITS = {Stop.AUTH: 4, Stop.QUOTA: 4, Stop.DOUBT: 3, Stop.CONFIG: 69, Stop.UNREACHABLE: 69}
 _TIED_TO_AN_ADDRESS = DOUBTFUL - {State.HELD} | {State.SUBMITTED, State.COMPLETED}
@@ -119,18 +114,6 @@ class Ended:
     signal: int | None = None
 
 
-class Progress(Protocol):
-    """Shows a run to people. Nothing that it does may reach back into the run."""
-
-    interval: float
-    """Seconds between two beats."""
-
-    def started(self, status: Status) -> None: ...
-    def observe(self, before: Job, event: Event, after: Job) -> None: ...
-    def beat(self) -> None: ...
-    def stopping(self) -> None: ...
-
-
 def validate(manifest: Path, options: Options) -> Loaded:
     """Return the checked manifest. Raises ManifestError with all of its problems."""
     return files.load(manifest, variables=options.variables)
@@ -149,7 +132,9 @@ def plan(manifest: Path, options: Options) -> Prepared:
     compared = compare(loaded.specs, jobs, selected=selected, missing=missing)
     price = loaded.profile.price
     costs = [loaded.profile.cost(item.spec.request) for item in compared.of(Fate.SUBMIT) if item.spec]
-    return Prepared(loaded, campaign, compared, estimate(costs, price and price.currency), selected, remembered)
+    return Prepared(
+        loaded, campaign, compared, estimate(costs, price.currency if price else None), selected, remembered
+    )
 
 
 def status(target: Path, options: Options) -> Status:
@@ -215,7 +200,7 @@ async def _run(cleared: Cleared, ledger: SqliteLedger, progress: Progress) -> En
             submits=RateLimiter(limits.requests_per_minute / 60),
             polls=RateLimiter(limits.polls_per_second),
             signals=signals,
-            key_fingerprint=key and key.fingerprint,
+            key_fingerprint=key.fingerprint if key else None,
             now=time.time,
             rng=SystemRandom(),
             blocking=in_threads(limits.downloads),
@@ -228,7 +213,7 @@ async def _run(cleared: Cleared, ledger: SqliteLedger, progress: Progress) -> En
             wanted=lambda job: job.name in prepared.selected,
             observe=progress.observe,
         )
-        received = await _with_signals(work, signals, progress)
+        received = await attended(work, signals, progress)
     return _ended(_status(campaign), signals, prepared.selected, received)
 
 
@@ -271,54 +256,10 @@ async def _enrol(ledger: SqliteLedger, prepared: Prepared, options: Options) -> 
     settings = {
         "name": loaded.manifest.name,
         "provider": loaded.profile.name,
-        "currency": price and price.currency,
+        "currency": price.currency if price else None,
         "vars": {**prepared.remembered, **options.variables},
     }
     await ledger.enrol(loaded.specs, settings=settings)
-
-
-async def _with_signals(work: Run, signals: Signals, progress: Progress) -> int | None:
-    """Do the work; return the signal that ended it early, if one did."""
-    received: list[int] = []
-    try:
-        async with anyio.create_task_group() as group:
-            group.start_soon(_heed_signals, signals, progress, received)
-            group.start_soon(_beat, progress)
-            await work()
-            group.cancel_scope.cancel()
-    except BaseExceptionGroup as failures:
-        raise _the_one(failures) from None
-    return received[0] if received else None
-
-
-def _the_one(failures: BaseExceptionGroup) -> BaseException:
-    """Return the first error that has a sentence for people, where there is nothing else; the group otherwise."""
-    known, others = failures.split(CallsheetError)
-    while isinstance(known, BaseExceptionGroup):
-        known = known.exceptions[0]
-    return failures if others is not None or known is None else known
-
-
-async def _heed_signals(signals: Signals, progress: Progress, received: list[int]) -> None:
-    """On a signal, end the run but for POSTs in flight; on a second one, or after the grace, leave at once.
-
-    Outside the scope that it cancels: a receiver inside would die with it, and the next Ctrl-C would kill a POST.
-    """
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as numbers:
-        iterator = aiter(numbers)
-        received.append(await anext(iterator))
-        signals.gate.close()
-        signals.scope.cancel()
-        progress.stopping()
-        with anyio.move_on_after(GRACE):
-            await anext(iterator)
-        os._exit(128 + received[0])
-
-
-async def _beat(progress: Progress) -> None:
-    while True:
-        await anyio.sleep(progress.interval)
-        progress.beat()
 
 
 def _ended(status: Status, signals: Signals, selected: frozenset[str], received: int | None) -> Ended:
@@ -343,7 +284,7 @@ def _read(campaign: Campaign) -> tuple[Mapping[str, Any], tuple[Job, ...]]:
         return reading.settings(connection), tuple(reading.jobs(connection))
 
 
-def _selected(specs: tuple[Spec, ...], options: Options) -> frozenset[str]:
+def _selected(specs: Sequence[Spec], options: Options) -> frozenset[str]:
     """Return the names that may be submitted: those that fit any ``--select``, the first ``--limit`` of them."""
     chosen = [spec.name for spec in specs if not options.select or any(_fits(spec, word) for word in options.select)]
     return frozenset(chosen[: options.limit])

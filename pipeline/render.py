@@ -17,12 +17,13 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.commands import Ended, Prepared, Progress
+from pipeline.commands import Ended, Prepared
 from pipeline.errors import Problem
 from pipeline.events import Event
 from pipeline.jobs import FOR_A_PERSON, OVER, Job, State
 from pipeline.plan import Fate, Item
 from pipeline.report import Estimate, Status
+from pipeline.supervision import Progress
 
 _ESCAPED = (
     {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}

@@ -1,0 +1,76 @@
+"""How a run is attended: beats show it to people, and a signal ends it so that the next run can go on."""
+
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+import anyio
+
+from pipeline.errors import CallsheetError
+from pipeline.events import Event
+from pipeline.jobs import Job
+from pipeline.report import Status
+from pipeline.steps import Signals
+
+GRACE = 25.0
+"""Seconds that POSTs in flight get after a signal. What has no answer then is in doubt, and its intent is on disk."""
+
+
+class Progress(Protocol):
+    """Shows a run to people. Nothing that it does may reach back into the run."""
+
+    interval: float
+    """Seconds between two beats."""
+
+    def started(self, status: Status) -> None: ...
+    def observe(self, before: Job, event: Event, after: Job) -> None: ...
+    def beat(self) -> None: ...
+    def stopping(self) -> None: ...
+
+
+async def attended(work: Callable[[], Awaitable[None]], signals: Signals, progress: Progress) -> int | None:
+    """Do the work; return the signal that ended it early, if one did."""
+    received: list[int] = []
+    try:
+        async with anyio.create_task_group() as group:
+            group.start_soon(_heed_signals, signals, progress, received)
+            group.start_soon(_beat, progress)
+            await work()
+            group.cancel_scope.cancel()
+    except BaseExceptionGroup as failures:
+        raise _the_one(failures) from None
+    return received[0] if received else None
+
+
+def _the_one(failures: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the first error that has a sentence for people, where there is nothing else; the group otherwise."""
+    known, others = failures.split(CallsheetError)
+    if known is None or others is not None:
+        return failures
+    first: BaseException = known
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    return first
+
+
+async def _heed_signals(signals: Signals, progress: Progress, received: list[int]) -> None:
+    """On a signal, end the run but for POSTs in flight; on a second one, or after the grace, leave at once.
+
+    Outside the scope that it cancels: a receiver inside would die with it, and the next Ctrl-C would kill a POST.
+    """
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as numbers:
+        iterator = aiter(numbers)
+        received.append(await anext(iterator))
+        signals.gate.close()
+        signals.scope.cancel()
+        progress.stopping()
+        with anyio.move_on_after(GRACE):
+            await anext(iterator)
+        os._exit(128 + received[0])
+
+
+async def _beat(progress: Progress) -> None:
+    while True:
+        await anyio.sleep(progress.interval)
+        progress.beat()
