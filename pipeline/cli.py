@@ -4,9 +4,10 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
 
 import anyio
 import click
@@ -89,7 +90,8 @@ def run(manifest: Path, as_json: bool, **options: Any) -> int:
         end = anyio.run(partial(commands.run, cleared, progress=progress))
     if as_json:
         _print_json(report.run_document(end.status, end.exit_code))
-    render.ended(console, end)
+    with suppress(BrokenPipeError):
+        render.ended(console, end)
     return end.exit_code
 
 
@@ -132,8 +134,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _main(arguments)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains at its end
         return 0
+    finally:
+        _settle(sys.stdout)
+        _settle(sys.stderr)
+
+
+def _settle(stream: TextIO) -> None:
+    """Flush what is left for a reader; where there is none any more, let nobody complain at the interpreter's end."""
+    try:
+        stream.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _main(arguments: Sequence[str]) -> int:

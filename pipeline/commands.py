@@ -5,7 +5,8 @@ Real clocks, real randomness and the environment come in here and nowhere else.
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -33,6 +34,7 @@ from pipeline.runner import Run
 from pipeline.steps import Signals, Stop, Tools
 from pipeline.supervision import Progress, attended
 
+_STRICT_RULES = "sora-request"
 _EXITS = {Stop.AUTH: 4, Stop.QUOTA: 4, Stop.DOUBT: 3, Stop.CONFIG: 69, Stop.UNREACHABLE: 69}
 _TIED_TO_AN_ADDRESS = DOUBTFUL - {State.HELD} | {State.SUBMITTED, State.COMPLETED}
 
@@ -191,37 +193,41 @@ async def _run(cleared: Cleared, ledger: SqliteLedger, progress: Progress) -> En
     await _enrol(ledger, prepared, cleared.options)
     progress.started(_status(campaign))
     signals = Signals(Contact())
-    app = _simulator(campaign.simulator, prepared.loaded, stock=False) if cleared.url is None else None
-    async with VideosClient(cleared.base_url, key=key, downloads=limits.downloads, app=app) as client:
-        tools = Tools(
-            client=client,
-            outputs=campaign.outputs,
-            profile=profile,
-            submits=RateLimiter(limits.requests_per_minute / 60),
-            polls=RateLimiter(limits.polls_per_second),
-            signals=signals,
-            key_fingerprint=key.fingerprint if key else None,
-            now=time.time,
-            rng=SystemRandom(),
-            blocking=in_threads(limits.downloads),
-        )
-        work = Run(
-            ledger=ledger,
-            tools=tools,
-            slots=Slots(limits.max_in_flight),
-            policy=Policy(replay=profile.abilities.idempotency),
-            wanted=lambda job: job.name in prepared.selected,
-            observe=progress.observe,
-        )
-        received = await attended(work, signals, progress)
+    rules = files.schema(profile.request.schema.removesuffix(".schema.json"))
+    bundled = _simulator(campaign.simulator, rules) if cleared.url is None else nullcontext()
+    with bundled as app:
+        async with VideosClient(cleared.base_url, key=key, downloads=limits.downloads, app=app) as client:
+            tools = Tools(
+                client=client,
+                outputs=campaign.outputs,
+                profile=profile,
+                submits=RateLimiter(limits.requests_per_minute / 60),
+                polls=RateLimiter(limits.polls_per_second),
+                signals=signals,
+                key_fingerprint=key.fingerprint if key else None,
+                now=time.time,
+                rng=SystemRandom(),
+                blocking=in_threads(limits.downloads),
+            )
+            work = Run(
+                ledger=ledger,
+                tools=tools,
+                slots=Slots(limits.max_in_flight),
+                policy=Policy(replay=profile.abilities.idempotency),
+                wanted=lambda job: job.name in prepared.selected,
+                observe=progress.observe,
+            )
+            received = await attended(work, signals, progress)
     return _ended(_status(campaign), signals, prepared.selected, received)
 
 
 async def simulate(*, port: int, state: Path | None, stock: bool, speed: float, started: Callable[[str], None]) -> None:
     """Serve the simulator on a loopback port until a signal. ``started`` is called with its address."""
-    from pipeline.simulator.server import serve  # noqa: PLC0415  # an extra, and slow to import
+    rules = files.schema(_STRICT_RULES)
+    with _simulator(state or ":memory:", rules, stock=stock, speed=speed) as app:
+        from pipeline.simulator.server import serve  # noqa: PLC0415  # an extra, and slow to import
 
-    await serve(_simulator(state or ":memory:", stock=stock, speed=speed), port=port, started=started)
+        await serve(app, port=port, started=started)
 
 
 def schema_text(name: str) -> str:
@@ -243,6 +249,23 @@ def _check_address(jobs: tuple[Job, ...], url: str, key: Secret | None) -> None:
             raise UsageError(f"{job.name} was submitted to {job.base_url}, not to {url}: finish it there first")
         if key is not None and job.key_fingerprint != key.fingerprint:
             raise UsageError(f"{job.name} was paid with another key: finish it with that one first")
+
+
+@contextmanager
+def _simulator(path: Path | str, rules: Mapping[str, Any], *, stock: bool = False, speed: float = 1.0) -> Iterator[Any]:
+    """Give the simulator as an ASGI application, with its jobs and its bill in the file at ``path``."""
+    try:  # an extra, and slow to import
+        from pipeline.simulator.app import application  # noqa: PLC0415
+        from pipeline.simulator.footage import RealFootage, StockFootage  # noqa: PLC0415
+        from pipeline.simulator.pace import Pace  # noqa: PLC0415
+        from pipeline.simulator.service import open_simulator  # noqa: PLC0415
+    except ImportError as error:
+        raise UsageError(f'{error}: the simulator needs pip install "callsheet[simulator]"') from error
+    footage = StockFootage if stock else RealFootage
+    with open_simulator(
+        path=path, request_schema=rules, now=time.time, footage=footage, pace=Pace(speed=speed)
+    ) as service:
+        yield application(service)
 
 
 async def _enrol(ledger: SqliteLedger, prepared: Prepared, options: Options) -> None:

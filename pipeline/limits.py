@@ -90,15 +90,15 @@ class Gate:
 class Contact:
     """Whether the server can be spoken with. Patience in seconds; less of it before the first answer ever."""
 
-    def __init__(self, *, patience: float = 600.0, first_patience: float = 30.0) -> None:
-        self._patience = first_patience
+    def __init__(self, *, patience: float = 600.0, first_patience: float = 10.0) -> None:
+        self.patience = first_patience
         self._patience_once_heard = patience
         self._silent_since: float | None = None
         self.failures = 0
 
     def heard(self) -> None:
         """Note an answer that makes sense."""
-        self._patience = self._patience_once_heard
+        self.patience = self._patience_once_heard
         self._silent_since = None
         self.failures = 0
 
@@ -109,4 +109,4 @@ class Contact:
 
     def lost(self, now: float) -> bool:
         """Tell whether it has been silent for longer than patience allows. One failure alone is no silence."""
-        return self.failures > 2 and self._silent_since is not None and now - self._silent_since >= self._patience
+        return self.failures > 2 and self._silent_since is not None and now - self._silent_since >= self.patience

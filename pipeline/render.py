@@ -8,7 +8,7 @@ import sys
 import time
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from rich.console import Console, Group
@@ -44,9 +44,15 @@ def safe(text: object, length: int = 300) -> str:
     return shown if len(shown) <= length else f"{shown[: length - 1]}…"
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Raise, where rich would exit: a reader that leaves must not end a run between a POST and its record."""
+        raise BrokenPipeError
+
+
 def terminal(*, stderr: bool) -> Console:
     """Return a console on a standard stream, on which text is text."""
-    return Console(stderr=stderr, markup=False, highlight=False, emoji=False, soft_wrap=True)
+    return _Console(stderr=stderr, markup=False, highlight=False, emoji=False, soft_wrap=True)
 
 
 def problems(console: Console, found: Sequence[Problem]) -> None:
@@ -200,7 +206,8 @@ class LiveProgress:
             self._last.append(_line(after))
 
     def beat(self) -> None:
-        self._live.update(self._table(), refresh=True)
+        with suppress(OSError):  # the terminal is gone, the run is not
+            self._live.update(self._table(), refresh=True)
 
     def stopping(self) -> None:
         self._stopping = True

@@ -201,7 +201,7 @@ def _unheard(tools: Tools, failure: Failure) -> None:
     contact.unheard(now)
     if contact.lost(now):
         tools.signals.end(Stop.UNREACHABLE, failure)
-    pause = now + backoff(contact.failures, base=1, cap=60, rng=tools.rng)
+    pause = now + backoff(contact.failures, base=1, cap=min(60, contact.patience / 4), rng=tools.rng)
     tools.submits.hold(pause)
     tools.polls.hold(pause)
 

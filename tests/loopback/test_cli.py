@@ -1,0 +1,418 @@
+"""The command as a person types it: real processes, real sockets, real files, and a server that keeps its bill."""
+
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from random import Random
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from pipeline import files
+from pipeline.mp4 import Mp4, inspect
+
+Cli = Callable[..., subprocess.CompletedProcess[str]]
+
+MANIFEST = """\
+version: 1
+name: trip
+provider: simulator
+limits: { requests_per_minute: 6000, polls_per_second: 50 }
+jobs:
+  - id: "shot-{{ row_number }}"
+    from: prompts.txt
+  - id: finale
+    prompt: The end
+    tags: [hero]
+    takes: 2
+"""
+ENVIRONMENT = {
+    key: value
+    for key, value in os.environ.items()
+    if not key.startswith(("CALLSHEET", "ZNAPAI", "ZnapAI", "FORCE_COLOR", "COV", "PYTEST"))
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "trip.yaml").write_text(MANIFEST)
+    (tmp_path / "prompts.txt").write_text("".join(f"Prompt number {number}\n" for number in range(8)))
+    return tmp_path
+
+
+@pytest.fixture
+def cli(folder: Path) -> Cli:
+    def call(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "pipeline", *arguments],
+            cwd=folder,
+            env=ENVIRONMENT | environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    return call
+
+
+def start(folder: Path, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "pipeline", *arguments],
+        cwd=folder,
+        env=ENVIRONMENT | environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.fixture
+def server(folder: Path) -> Iterator[str]:
+    """The simulator in a process of its own, with stock footage; its bill is ``bill.db``."""
+    process = start(folder, "simulate", "--port", "0", "--videos", "stock", "--speed", "4", "--state", "bill.db")
+    assert process.stdout is not None
+    try:
+        yield process.stdout.readline().strip()
+    finally:
+        process.terminate()
+        process.communicate(timeout=20)
+
+
+def billed(folder: Path, name: str = "bill.db") -> int:
+    with closing(sqlite3.connect(folder / name)) as connection:
+        (count,) = connection.execute("SELECT count(*) FROM bill").fetchone()
+    return int(count)
+
+
+def status(cli: Cli) -> dict[str, object]:
+    document = json.loads(cli("status", "trip.yaml", "--json").stdout)
+    Draft202012Validator(files.schema("status")).validate(document)
+    assert isinstance(document, dict)
+    return document
+
+
+def assert_finished(folder: Path, cli: Cli, jobs: int) -> None:
+    document = status(cli)
+    assert document["counts"]["done"] == jobs == len(document["jobs"])  # type: ignore[index, arg-type]
+    for job in document["jobs"]:  # type: ignore[attr-defined]
+        with (folder / "outputs/trip" / job["path"]).open("rb") as file:
+            assert isinstance(inspect(file), Mp4)
+    assert not list((folder / "outputs/trip").rglob("*.part"))
+
+
+def test_a_manifest_becomes_videos_and_running_again_does_nothing(folder: Path, cli: Cli, server: str) -> None:
+    first = cli("run", "trip.yaml", "--base-url", server, "--json")
+    assert first.returncode == 0, first.stderr
+    document = json.loads(first.stdout)
+    Draft202012Validator(files.schema("run")).validate(document)
+    assert (document["exit"], document["path"]) == (0, str(folder / "outputs/trip"))
+    assert str(folder / "outputs/trip") in first.stderr
+    assert_finished(folder, cli, 10)
+    assert billed(folder) == 10
+    again = cli("run", "trip.yaml", "--base-url", "http://127.0.0.1:9/v1")
+    assert (again.returncode, billed(folder)) == (0, 10), "nothing is asked, so nobody need be there"
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_killed_at_any_instant_it_is_finished_by_the_same_command(
+    folder: Path, cli: Cli, server: str, seed: int
+) -> None:
+    rng = Random(seed)
+    for _ in range(4):
+        process = start(folder, "run", "trip.yaml", "--base-url", server)
+        time.sleep(rng.uniform(0.4, 1.6))
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    assert cli("run", "trip.yaml", "--base-url", server).returncode == 0
+    assert_finished(folder, cli, 10)
+    assert billed(folder) == 10
+
+
+def test_the_bundled_simulator_is_there_again_after_a_kill(folder: Path, cli: Cli) -> None:
+    (folder / "prompts.txt").write_text("One\n")
+    process = start(folder, "run", "trip.yaml")
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and not _submitted(folder):
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    before = billed(folder, "outputs/trip/simulator.db")
+    assert before > 0
+    assert cli("run", "trip.yaml").returncode == 0
+    assert_finished(folder, cli, 3)
+    assert billed(folder, "outputs/trip/simulator.db") == 3
+
+
+def _submitted(folder: Path) -> bool:
+    try:
+        with closing(sqlite3.connect(f"file:{folder}/outputs/trip/ledger.db?mode=ro", uri=True)) as connection:
+            return bool(connection.execute("SELECT 1 FROM jobs WHERE video_id IS NOT NULL").fetchone())
+    except sqlite3.OperationalError:
+        return False
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)], ids=["INT", "TERM", "HUP"]
+)
+def test_a_signal_ends_the_run_with_everything_recorded(
+    folder: Path, cli: Cli, server: str, number: int, code: int
+) -> None:
+    process = start(folder, "run", "trip.yaml", "--base-url", server)
+    while not _submitted(folder):
+        time.sleep(0.02)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == code
+    assert "run the same command again" in said
+    assert status(cli)["counts"]["submitting"] == 0  # type: ignore[index]
+    assert cli("run", "trip.yaml", "--base-url", server).returncode == 0
+    assert billed(folder) == 10
+
+
+def test_two_runs_of_one_campaign_do_not_meet(folder: Path, cli: Cli, server: str) -> None:
+    process = start(folder, "run", "trip.yaml", "--base-url", server)
+    while not _submitted(folder):
+        time.sleep(0.02)
+    second = cli("run", "trip.yaml", "--base-url", server)
+    assert second.returncode == 75
+    assert str(process.pid) in second.stderr
+    process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert billed(folder) == 10
+
+
+def test_without_a_key_the_variable_is_named_and_nothing_is_touched(folder: Path, cli: Cli) -> None:
+    (folder / "trip.yaml").write_text(MANIFEST.replace("simulator", "znapai"))
+    refused = cli("run", "trip.yaml", "--yes")
+    assert refused.returncode == 4
+    assert "ZNAPAI_API_KEY" in refused.stderr.splitlines()[0]
+    assert "ZnapAI_API_KEY" in refused.stderr.splitlines()[0]
+    assert not (folder / "outputs").exists()
+
+
+def test_a_ledger_is_not_harmed_by_a_run_without_a_key_and_the_key_is_found_nowhere(
+    folder: Path, cli: Cli, server: str
+) -> None:
+    (folder / "trip.yaml").write_text(MANIFEST.replace("simulator", "znapai"))
+    key = {"ZnapAI_API_KEY": "sk-CANARY-0123456789"}
+    arguments = ("trip.yaml", "--base-url", server, "--limit", "1", "--json")
+    said = [cli("plan", *arguments, **key), cli("run", *arguments, "--yes", **key), cli("status", "trip.yaml", **key)]
+    assert [one.returncode for one in said] == [0, 0, 0]
+    assert not any("CANARY" in one.stdout + one.stderr for one in said)
+    assert not any(b"CANARY" in path.read_bytes() for path in folder.rglob("*") if path.is_file())
+    before = (folder / "outputs/trip/ledger.db").read_bytes()
+    assert cli("run", "trip.yaml", "--yes").returncode == 4
+    assert (folder / "outputs/trip/ledger.db").read_bytes() == before
+    assert cli("run", "trip.yaml", "--limit", "1").returncode == 0, "a finished selection needs no key"
+
+
+def test_spending_is_confirmed_before_the_first_time(folder: Path, cli: Cli, server: str) -> None:
+    (folder / "trip.yaml").write_text(MANIFEST.replace("simulator", "znapai"))
+    key = {"ZNAPAI_API_KEY": "sk-CANARY-0123456789"}
+    refused = cli("run", "trip.yaml", "--base-url", server, **key)
+    assert refused.returncode == 2
+    assert "--yes" in refused.stderr
+    assert not (folder / "outputs").exists()
+    for confirmed in (["--yes", "--limit", "1"], []):  # the second time the campaign is known
+        process = start(folder, "run", "trip.yaml", "--base-url", server, *confirmed, **key)
+        before = billed(folder)
+        while billed(folder) == before:
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.02)
+        process.kill()
+        process.communicate()
+
+
+def test_a_key_does_not_travel_unencrypted_to_another_machine(folder: Path, cli: Cli) -> None:
+    (folder / "trip.yaml").write_text(MANIFEST.replace("simulator", "znapai"))
+    refused = cli("run", "trip.yaml", "--base-url", "http://192.0.2.1/v1", ZNAPAI_API_KEY="sk-CANARY-0123456789")
+    assert refused.returncode == 2
+    assert "--allow-http" in refused.stderr
+
+
+def test_an_unfinished_job_is_not_asked_for_at_another_address(folder: Path, cli: Cli, server: str) -> None:
+    process = start(folder, "run", "trip.yaml", "--base-url", server)
+    while not _submitted(folder):
+        time.sleep(0.02)
+    process.kill()
+    process.communicate()
+    refused = cli("run", "trip.yaml")
+    assert refused.returncode == 2
+    assert server in refused.stderr
+    assert cli("run", "trip.yaml", CALLSHEET_SIMULATOR_BASE_URL=server).returncode == 0
+
+
+def test_a_server_that_is_not_there_is_waited_for_and_then_said(folder: Path, cli: Cli) -> None:
+    gone = cli("run", "trip.yaml", "--base-url", "http://127.0.0.1:9/v1", "--limit", "1")
+    assert gone.returncode == 69
+    assert "cannot be reached" in gone.stderr
+    assert status(cli)["counts"]["planned"] == 10  # type: ignore[index]
+
+
+def test_five_mistakes_are_shown_at_once_and_nothing_is_made(folder: Path, cli: Cli) -> None:
+    (folder / "trip.yaml").write_text(
+        "version: 1\n"
+        "name: trip\n"
+        "provider: znapai\n"
+        "jobs:\n"
+        "  - id: a\n"
+        "    prompt: one\n"
+        "    seconds: 4\n"
+        "  - id: b\n"
+        "    prompt: two\n"
+        '    duration: "4"\n'
+        "  - id: c\n"
+        "    prompt: three\n"
+        "    size: 1920x1080\n"
+        "  - id: d\n"
+        "    promt: four\n"
+        "  - id: e\n"
+        '    prompt: "five {{ nobody }}"\n'
+    )
+    for verb in ("validate", "plan", "run"):
+        wrong = cli(verb, "trip.yaml", "--json")
+        assert wrong.returncode == 2
+        document = json.loads(wrong.stdout)
+        Draft202012Validator(files.schema("validate")).validate(document)
+        places = [(problem["line"], problem["column"]) for problem in document["problems"]]
+        assert places == [(7, 14), (10, 5), (13, 11), (15, 5), (17, 19)]
+    text = cli("validate", "trip.yaml").stdout
+    assert "trip.yaml:7:14: error[" in text
+    assert 'write "4"' in text
+    assert not (folder / "outputs").exists()
+
+
+def test_a_new_name_and_a_changed_prompt_are_told_apart(folder: Path, cli: Cli, server: str) -> None:
+    assert cli("run", "trip.yaml", "--base-url", server).returncode == 0
+    text = (folder / "trip.yaml").read_text()
+    (folder / "trip.yaml").write_text(text.replace("id: finale", "id: ending").replace("shot-", "scene-"))
+    plan = json.loads(cli("plan", "trip.yaml", "--json").stdout)
+    Draft202012Validator(files.schema("plan")).validate(plan)
+    assert plan["counts"]["submit"] == 0
+    assert cli("run", "trip.yaml", "--base-url", "http://127.0.0.1:9/v1").returncode == 0
+    assert (folder / "outputs/trip/videos/ending-t2.mp4").exists()
+    assert (folder / "outputs/trip/videos/finale-t2.mp4").exists()
+    (folder / "trip.yaml").write_text((folder / "trip.yaml").read_text().replace("The end", "Fin"))
+    plan = json.loads(cli("plan", "trip.yaml", "--json").stdout)
+    assert plan["counts"]["submit"] == 2
+    assert cli("run", "trip.yaml", "--base-url", server).returncode == 0
+    assert billed(folder) == 12
+    assert (folder / "outputs/trip/videos/ending-t1~2.mp4").exists(), "the old video stays"
+
+
+def test_a_ledger_that_is_gone_while_its_videos_are_there_stops_everything(folder: Path, cli: Cli, server: str) -> None:
+    assert cli("run", "trip.yaml", "--base-url", server).returncode == 0
+    for path in (folder / "outputs/trip").glob("ledger.db*"):
+        path.unlink()
+    refused = cli("run", "trip.yaml", "--base-url", server)
+    assert refused.returncode == 5
+    assert "pay for them again" in refused.stderr
+    assert billed(folder) == 10
+
+
+@pytest.mark.parametrize("content", [b"garbage" * 1000, b""])
+def test_a_damaged_ledger_stops_everything(folder: Path, cli: Cli, server: str, content: bytes) -> None:
+    assert cli("run", "trip.yaml", "--base-url", server).returncode == 0
+    (folder / "outputs/trip/ledger.db").write_bytes(content)
+    for verb in ("run", "status", "plan"):
+        refused = cli(verb, "trip.yaml")
+        assert refused.returncode == 5
+        assert "Traceback" not in refused.stderr
+    assert billed(folder) == 10
+
+
+def test_a_folder_that_cannot_be_made_is_said(cli: Cli) -> None:
+    refused = cli("run", "trip.yaml", "--output", "prompts.txt/outputs")
+    assert refused.returncode == 5
+    assert "prompts.txt/outputs/trip" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_status_reads_a_campaigns_folder_without_its_manifest(folder: Path, cli: Cli, server: str) -> None:
+    assert cli("run", "trip.yaml", "--base-url", server, "--limit", "3").returncode == 0
+    (folder / "trip.yaml").unlink()
+    shown = cli("status", "outputs/trip")
+    assert shown.returncode == 0
+    assert "3  done" in shown.stdout
+    assert cli("status", "nowhere").returncode == 2
+    assert cli("status", ".").returncode == 5
+
+
+def test_selected_jobs_run_and_the_others_wait(folder: Path, cli: Cli, server: str) -> None:
+    assert cli("run", "trip.yaml", "--base-url", server, "--select", "tag:hero").returncode == 0
+    assert billed(folder) == 2
+    assert cli("run", "trip.yaml", "--base-url", server, "--select", "shot-*", "--limit", "3").returncode == 0
+    assert billed(folder) == 5
+    done = {job["job"] for job in status(cli)["jobs"] if job["state"] == "done"}  # type: ignore[attr-defined]
+    assert done == {"finale#1", "finale#2", "shot-1#1", "shot-2#1", "shot-3#1"}
+
+
+def test_the_ledger_remembers_a_variable(folder: Path, cli: Cli, server: str) -> None:
+    (folder / "trip.yaml").write_text(
+        MANIFEST.replace("jobs:", "vars: { mood: calm }\njobs:").replace("The end", "The {{ mood }} end")
+    )
+    assert cli("run", "trip.yaml", "--base-url", server, "--var", "mood=wild").returncode == 0
+    assert json.loads(cli("plan", "trip.yaml", "--json").stdout)["counts"]["submit"] == 0
+    shown = cli("plan", "trip.yaml").stdout
+    assert "mood = wild" in shown
+    assert json.loads(cli("plan", "trip.yaml", "--var", "mood=odd", "--json").stdout)["counts"]["submit"] == 2
+    assert cli("plan", "trip.yaml", "--var", "mood").returncode == 2
+    assert cli("plan", "trip.yaml", "--var", "nobody=x").returncode == 2
+
+
+def test_a_reader_that_leaves_ends_nothing(folder: Path, cli: Cli, server: str) -> None:
+    """`callsheet run ... 2>&1 | head -1`: the pipe closes, the run goes on."""
+    process = start(folder, "run", "trip.yaml", "--base-url", server)
+    assert process.stderr is not None
+    assert process.stdout is not None
+    process.stderr.readline()
+    process.stderr.close()
+    process.stdout.close()
+    assert process.wait(timeout=30) == 0
+    assert_finished(folder, cli, 10)
+
+
+def test_schemas_are_printed_as_they_are(cli: Cli) -> None:
+    for name in ("manifest", "status", "run", "plan", "validate", "profile"):
+        Draft202012Validator.check_schema(json.loads(cli("schema", name).stdout))
+    assert cli("schema").stdout == cli("schema", "manifest").stdout
+    assert cli("schema", "nonsense").returncode == 2
+
+
+@pytest.mark.parametrize(
+    "arguments", [["nonsense"], ["run"], ["run", "no-such.yaml"], ["run", "trip.yaml", "--limit", "0"], ["plan", "."]]
+)
+def test_wrong_words_are_usage_errors(cli: Cli, arguments: list[str]) -> None:
+    wrong = cli(*arguments)
+    assert wrong.returncode == 2
+    assert "Traceback" not in wrong.stderr
+
+
+@pytest.mark.skipif(shutil.which("script") is None, reason="needs `script` for a terminal")
+def test_on_a_terminal_a_table_is_drawn_and_nothing_foreign_moves_the_cursor(folder: Path, server: str) -> None:
+    (folder / "prompts.txt").write_text(
+        "\x1b[2J\x1b]0;owned\x07 [red]boo[/red] \u202e gnirts\n".replace("\x1b", "[").replace("\x07", "")
+    )
+    command = f"{sys.executable} -m pipeline run trip.yaml --base-url {server}"
+    shown = subprocess.run(
+        ["script", "-qec", command, "/dev/null"],
+        cwd=folder,
+        env=ENVIRONMENT | {"TERM": "xterm-256color"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=60,
+    )
+    assert shown.returncode == 0, shown.stdout
+    text = shown.stdout.decode()
+    assert "3 of 3 videos done" in text
+    assert "\u202e" not in text

@@ -1,0 +1,263 @@
+"""A run from end to end, in virtual time: what it leaves, what it asks, and what it never asks."""
+
+import json
+from collections import Counter
+from itertools import pairwise
+from random import Random
+
+import anyio
+import httpx
+import pytest
+from world import World, answers, breaks, does_and_then, spec, waits
+
+from pipeline.jobs import State
+from pipeline.mp4 import Mp4, inspect
+from pipeline.steps import Stop
+
+TWENTY = [spec(number) for number in range(20)]
+FAST = {"requests_per_minute": 6000, "polls_per_second": 100}
+
+
+def posts(world: World) -> list[float]:
+    return [when for when, method, _ in world.seen if method == "POST"]
+
+
+def assert_whole(world: World, count: int) -> None:
+    """Every job is done with a whole file as recorded, was paid once, and nothing else lies about."""
+    jobs = world.jobs()
+    assert Counter(job.state for job in jobs.values()) == {State.DONE: count}
+    for job in jobs.values():
+        assert job.path is not None
+        with (world.folder / job.path).open("rb") as file:
+            assert isinstance(inspect(file), Mp4)
+    assert len(world.bill()) == count
+    assert not list(world.folder.rglob("*.part"))
+
+
+async def test_every_job_is_paid_once_and_ends_in_a_whole_file(world: World) -> None:
+    await world.run(TWENTY)
+    assert_whole(world, 20)
+    assert world.events("shot-3#1")[:2] == ["intended", "accepted"]
+    assert world.events("shot-3#1")[-3:] == ["completed", "verified", "published"]
+
+
+async def test_a_finished_campaign_run_again_makes_no_request(world: World) -> None:
+    await world.run(TWENTY)
+    world.seen.clear()
+    await world.run(TWENTY)
+    assert world.seen == []
+
+
+async def test_posts_keep_to_the_rate_and_jobs_to_the_places(world: World) -> None:
+    await world.run(TWENTY, requests_per_minute=30, max_in_flight=3, polls_per_second=1)
+    times = posts(world)
+    assert all(after - before >= 2 - 1e-6 for before, after in pairwise(times))
+    polls = sorted(when for when, method, path in world.seen if method == "GET" and not path.endswith("content"))
+    assert all(after - before >= 1 - 1e-6 for before, after in pairwise(polls))
+    assert world.most_at_once() == 3
+    assert_whole(world, 20)
+
+
+async def test_a_rate_limit_pauses_everybody_for_as_long_as_the_server_asks(world: World) -> None:
+    world.fault("POST", "/videos", *[waits(0)] * 5, answers(429, b'{"error": {"message": "slow"}}', retry_after="600"))
+    await world.run(TWENTY, requests_per_minute=60)
+    times = posts(world)
+    assert times[6] - times[5] >= 600
+    assert_whole(world, 20)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        answers(500, b'{"error": {"message": "oops"}}'),
+        answers(502, b"<html>"),
+        answers(200, b"<html>"),
+        breaks(httpx.ReadTimeout("late")),
+        breaks(httpx.RemoteProtocolError("cut")),
+    ],
+)
+async def test_what_was_billed_without_an_answer_is_found_by_its_key_and_not_paid_again(world: World, fault) -> None:  # type: ignore[no-untyped-def]
+    world.fault("POST", "/videos", *[does_and_then(fault)] * 7)
+    await world.run(TWENTY)
+    assert_whole(world, 20)
+
+
+@pytest.mark.parametrize("fault", [answers(500, b"{}"), does_and_then(breaks(httpx.ReadError("cut")))])
+async def test_without_such_a_promise_doubts_are_held_and_end_the_spending(world_without_keys: World, fault) -> None:  # type: ignore[no-untyped-def]
+    world = world_without_keys
+    world.fault("POST", "/videos", *[fault] * 1000)
+    signals = await world.run(TWENTY)
+    assert signals.stop is Stop.DOUBT
+    held = [job.name for job in world.jobs().values() if job.state is State.HELD]
+    assert 3 <= len(held) <= 6, "three, and those that were in flight with the third"
+    assert len(posts(world)) == len(held)
+    world.faults.clear()
+    await world.run(TWENTY)
+    assert len(posts(world)) == 20, "the next run submits the others, and never a held one"
+    assert Counter(job.state for job in world.jobs().values()) == {State.HELD: len(held), State.DONE: 20 - len(held)}
+
+
+async def test_a_refusal_of_one_job_fails_that_job_only(world: World) -> None:
+    world.fault("POST", "/videos", answers(400, b'{"error": {"message": "bad words", "code": "moderation_blocked"}}'))
+    await world.run(TWENTY)
+    jobs = world.jobs()
+    assert Counter(job.state for job in jobs.values()) == {State.FAILED: 1, State.DONE: 19}
+    assert [job.failure.message for job in jobs.values() if job.failure] == ["bad words"]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "stop"),
+    [
+        (401, {"error": {"message": "bad key"}}, Stop.AUTH),
+        (429, {"error": {"code": "insufficient_quota"}}, Stop.QUOTA),
+        (402, {}, Stop.QUOTA),
+        (404, {}, Stop.CONFIG),
+        (405, {}, Stop.CONFIG),
+    ],
+)
+async def test_a_no_to_everybody_stops_the_spending_and_harms_no_job(
+    world: World, status: int, body: object, stop: Stop
+) -> None:
+    world.fault("POST", "/videos", *[waits(0)] * 5, *[answers(status, json.dumps(body).encode())] * 100)
+    signals = await world.run(TWENTY, max_in_flight=20)
+    assert signals.stop is stop
+    assert len(posts(world)) <= 5 + 4, "those in flight with the first no"
+    states = Counter(job.state for job in world.jobs().values())
+    assert states == {State.DONE: 5, State.PLANNED: 15}, "what was paid is fetched"
+    world.faults.clear()
+    await world.run(TWENTY)
+    assert_whole(world, 20)
+
+
+async def test_a_key_that_polls_do_not_pass_with_ends_the_run_and_changes_no_job(world: World) -> None:
+    await world.run(TWENTY[:3], until=2)
+    before = world.states()
+    world.faults.append((lambda method, path: method == "GET", [answers(401, b"{}")] * 100))
+    signals = await world.run(TWENTY[:3])
+    assert signals.stop is Stop.AUTH
+    assert world.states() == before
+
+
+async def test_a_server_that_cannot_be_reached_is_given_some_seconds(world: World) -> None:
+    world.fault("POST", "/videos", *[breaks(httpx.ConnectError("refused"))] * 1000)
+    began = anyio.current_time()
+    signals = await world.run(TWENTY)
+    assert signals.stop is Stop.UNREACHABLE
+    assert 10 <= anyio.current_time() - began <= 40
+    assert world.states() == {State.PLANNED}
+
+
+async def test_an_outage_of_some_minutes_costs_some_minutes_and_nothing_else(world: World) -> None:
+    world.faults.append(
+        (lambda method, path: 20 < anyio.current_time() - began < 300, [breaks(httpx.ConnectError("down"))] * 10_000)
+    )
+    began = anyio.current_time()
+    await world.run(TWENTY, requests_per_minute=30)
+    assert_whole(world, 20)
+
+
+async def test_polls_that_fail_fail_no_job(world: World) -> None:
+    world.fault(
+        "GET", "", *[answers(500), answers(502, b"<html>"), breaks(httpx.ReadTimeout("late")), answers(404)] * 5
+    )
+    await world.run(TWENTY)
+    assert_whole(world, 20)
+
+
+async def test_a_video_that_the_server_cannot_make_fails_with_its_words(world: World) -> None:
+    doomed = spec(99, metadata={"simulator": {"fail": "moderation_blocked"}})
+    await world.run([*TWENTY[:2], doomed])
+    job = world.jobs()["shot-99#1"]
+    assert job.state is State.FAILED
+    assert job.failure is not None
+    assert (job.failure.kind, job.failure.code) == ("moderation", "moderation_blocked")
+    world.seen.clear()
+    await world.run([*TWENTY[:2], doomed])
+    assert world.seen == [], "and is not tried again by itself"
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        answers(404, b'{"error": {"message": "Video is not ready yet"}}'),
+        answers(200, b'{"error": {"message": "expired"}}', content_type="video/mp4"),
+        answers(200, b"<html>cached</html>"),
+        answers(500),
+        breaks(httpx.ReadError("cut")),
+    ],
+)
+async def test_content_that_is_none_is_asked_for_again(world: World, fault) -> None:  # type: ignore[no-untyped-def]
+    world.fault("GET", "/content", fault, fault)
+    await world.run(TWENTY[:2])
+    assert_whole(world, 2)
+
+
+async def test_content_that_stays_garbage_is_left_for_the_next_run_and_not_paid_again(world: World) -> None:
+    world.fault("GET", "/content", *[answers(200, b"<html>cached</html>")] * 3)
+    await world.run(TWENTY[:1])
+    assert world.states() == {State.COMPLETED}
+    await world.run(TWENTY[:1])
+    assert_whole(world, 1)
+
+
+async def test_content_that_is_gone_for_good_is_an_expired_video(world: World) -> None:
+    world.fault("GET", "/content", answers(410))
+    await world.run(TWENTY[:1])
+    assert world.states() == {State.EXPIRED}
+
+
+async def test_an_id_that_another_job_has_is_a_doubt_and_no_payment_is_forgotten(world_without_keys: World) -> None:
+    world = world_without_keys
+    await world.run(TWENTY[:1])
+    taken = world.jobs()["shot-0#1"].video_id
+    world.fault("POST", "/videos", does_and_then(answers(200, json.dumps({"id": taken, "status": "queued"}).encode())))
+    await world.run(TWENTY[:2])
+    assert world.jobs()["shot-1#1"].state is State.HELD
+    assert world.events("shot-1#1") == ["intended", "doubted", "held"]
+
+
+@pytest.mark.parametrize("seed", range(40))
+async def test_a_run_that_is_stopped_at_any_instant_is_finished_by_the_next_ones(world: World, seed: int) -> None:
+    rng = Random(seed)
+    world.fault("POST", "/videos", *[waits(rng.uniform(0, 3)) for _ in range(100)])
+    for _ in range(rng.randrange(1, 6)):
+        await world.run(TWENTY, until=rng.uniform(0, 8), **FAST)
+        assert State.SUBMITTING not in world.states(), "a POST in flight is recorded before the run ends"
+    await world.run(TWENTY, **FAST)
+    assert_whole(world, 20)
+    assert len(posts(world)) == 20
+
+
+async def test_hundreds_of_jobs_in_flight_are_polled_at_the_rate_after_a_restart(world: World) -> None:
+    many = [spec(number) for number in range(300)]
+    await world.run(many, until=7, requests_per_minute=60_000, max_in_flight=300)
+    assert len(world.bill()) == 300
+    world.seen.clear()
+    began = anyio.current_time()
+    await world.run(many, polls_per_second=5, max_in_flight=300)
+    polls = [when - began for when, method, path in world.seen if method == "GET" and not path.endswith("content")]
+    assert max(Counter(int(when) for when in polls).values()) <= 6
+    assert_whole(world, 300)
+
+
+async def test_a_file_that_was_deleted_is_fetched_again_and_not_paid_again(world: World) -> None:
+    await world.run(TWENTY[:2])
+    (world.folder / "videos/shot-1-t1.mp4").unlink()
+    await world.run(TWENTY[:2])
+    assert_whole(world, 2)
+    assert world.count("POST") == 2
+
+
+async def test_what_was_removed_from_the_manifest_is_still_fetched_when_it_was_paid(world: World) -> None:
+    await world.run(TWENTY[:2], until=2)
+    await world.run(TWENTY[1:2])
+    jobs = world.jobs()
+    assert {job.state for job in jobs.values()} == {State.DONE}
+    assert jobs["shot-0#1"].orphaned
+
+
+async def test_only_what_was_selected_is_submitted(world: World) -> None:
+    await world.run(TWENTY, selected=lambda job: job.name in {"shot-3#1", "shot-5#1"})
+    done = {job.name for job in world.jobs().values() if job.state is State.DONE}
+    assert done == {"shot-3#1", "shot-5#1"}
+    assert len(world.bill()) == 2

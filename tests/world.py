@@ -1,0 +1,170 @@
+"""A world in which hours take milliseconds: the shipped runner, ledger and simulator on trio's MockClock.
+
+Faults are scripted between the runner and the simulator, at the HTTP seam; nothing of our own is replaced. What the
+tests look at is what a user would: the ledger, the files, the bill, and the requests that the server saw.
+"""
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from itertools import accumulate
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import anyio
+
+from pipeline.blocking import inline
+from pipeline.client import VideosClient
+from pipeline.decisions import Policy
+from pipeline.jobs import Job, Spec, State
+from pipeline.ledger import reading
+from pipeline.ledger.store import SqliteLedger
+from pipeline.limits import Contact, RateLimiter, Slots
+from pipeline.outputs import Outputs
+from pipeline.profile import Profile
+from pipeline.runner import Run
+from pipeline.simulator.service import VideoService
+from pipeline.simulator.store import BillLine
+from pipeline.steps import Signals, Tools
+
+EPOCH = 1_800_000_000.0
+Message = MutableMapping[str, Any]
+App = Callable[[Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]]
+Fault = Callable[[App, Message, Any, Any], Awaitable[None]]
+
+
+def now() -> float:
+    return EPOCH + anyio.current_time()
+
+
+def answers(status: int, body: bytes = b"{}", **headers: str) -> Fault:
+    """The server answers this, and does nothing."""
+
+    async def fault(app: App, scope: Message, receive: Any, send: Any) -> None:
+        names = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+        await send({"type": "http.response.start", "status": status, "headers": names})
+        await send({"type": "http.response.body", "body": body})
+
+    return fault
+
+
+def does_and_then(fault: Fault) -> Fault:
+    """The server does what it was asked to, and then something happens to its answer."""
+
+    async def after(app: App, scope: Message, receive: Any, send: Any) -> None:
+        async def swallow(_: Message) -> None: ...
+
+        await app(scope, receive, swallow)
+        await fault(app, scope, receive, send)
+
+    return after
+
+
+def breaks(error: Exception) -> Fault:
+    """The connection ends like this."""
+
+    async def fault(app: App, scope: Message, receive: Any, send: Any) -> None:
+        raise error
+
+    return fault
+
+
+def waits(seconds: float) -> Fault:
+    """The server takes its time."""
+
+    async def fault(app: App, scope: Message, receive: Any, send: Any) -> None:
+        await anyio.sleep(seconds)
+        await app(scope, receive, send)
+
+    return fault
+
+
+@dataclass
+class World:
+    folder: Path
+    service: VideoService
+    app: App
+    profile: Profile
+    seen: list[tuple[float, str, str]] = field(default_factory=list)
+    faults: list[tuple[Callable[[str, str], bool], list[Fault]]] = field(default_factory=list)
+    rng: Random = field(default_factory=lambda: Random(1))
+
+    def fault(self, method: str, ending: str, *faults: Fault) -> None:
+        """The next requests of this method whose path ends so meet these faults, one each."""
+        self.faults.append((lambda verb, path: verb == method and path.endswith(ending), list(faults)))
+
+    async def __call__(self, scope: Message, receive: Any, send: Any) -> None:
+        method, path = scope["method"], scope["path"]
+        self.seen.append((anyio.current_time(), method, path))
+        for fits, faults in self.faults:
+            if faults and fits(method, path):
+                await faults.pop(0)(self.app, scope, receive, send)
+                return
+        await self.app(scope, receive, send)
+
+    def count(self, method: str, ending: str = "") -> int:
+        return sum(verb == method and path.endswith(ending) for _, verb, path in self.seen)
+
+    async def run(
+        self,
+        specs: list[Spec],
+        *,
+        selected: Callable[[Job], bool] = lambda job: True,
+        until: float | None = None,
+        **limits: float,
+    ) -> Signals:
+        """One run of the shipped runner over these jobs. ``until``: seconds after which a signal would come."""
+        bounds = replace(self.profile.limits, **limits)
+        signals = Signals(Contact())
+        with closing(SqliteLedger.create_or_open(self.folder / "ledger.db", now=now, blocking=inline)) as ledger:
+            await ledger.enrol(specs, settings={"name": "world", "currency": "USD"})
+            async with VideosClient(self.profile.base_url, key=None, downloads=bounds.downloads, app=self) as client:
+                tools = Tools(
+                    client=client,
+                    outputs=Outputs(self.folder),
+                    profile=self.profile,
+                    submits=RateLimiter(bounds.requests_per_minute / 60),
+                    polls=RateLimiter(bounds.polls_per_second),
+                    signals=signals,
+                    key_fingerprint=None,
+                    now=now,
+                    rng=self.rng,
+                    blocking=inline,
+                )
+                run = Run(
+                    ledger=ledger,
+                    tools=tools,
+                    slots=Slots(int(bounds.max_in_flight)),
+                    policy=Policy(replay=self.profile.abilities.idempotency),
+                    wanted=selected,
+                    observe=lambda before, event, after: None,
+                )
+                with anyio.move_on_after(until) if until is not None else anyio.CancelScope():
+                    await run()
+        return signals
+
+    def bill(self) -> list[BillLine]:
+        return self.service.store.bill()
+
+    def most_at_once(self) -> int:
+        """How many jobs the server had at the most, by its own account of their lives."""
+        lives = [record.life for record in self.service.store.videos(after=None, order="asc", limit=10_000)]
+        changes = sorted([(life.created_at, 1) for life in lives] + [(life.ended_at, -1) for life in lives])
+        return max(accumulate(change for _, change in changes))
+
+    def jobs(self) -> dict[str, Job]:
+        with reading.opened(self.folder / "ledger.db") as connection:
+            return {job.name: job for job in reading.jobs(connection)}
+
+    def states(self) -> set[State]:
+        return {job.state for job in self.jobs().values()}
+
+    def events(self, name: str) -> list[str]:
+        with reading.opened(self.folder / "ledger.db") as connection:
+            return [entry.kind for entry in reading.events(connection, self.jobs()[name])]
+
+
+def spec(number: int, prompt: str | None = None, **request: object) -> Spec:
+    body = {"model": "sora-2", "prompt": prompt or f"Shot {number}", "size": "1280x720", "seconds": "4", **request}
+    return Spec(f"shot-{number}#1", 1, body, f"shot-{number}-t1.mp4", "m.yaml:1:1")
