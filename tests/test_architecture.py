@@ -36,7 +36,7 @@ LIBRARIES = {
     "av": "simulator",
     "click": "cli",
     "httpx": "client",
-    "jsonschema": "sayings validation",
+    "jsonschema": "sayings validation simulator.refusals",
     "PIL": "simulator",
     "rich": "render",
     "sqlite3": "ledger simulator.store",

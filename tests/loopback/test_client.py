@@ -32,10 +32,11 @@ def answer(status: int, body: bytes, **headers: str) -> bytes:
 
 @dataclass
 class Server:
-    """Answers the nth connection's first request with the nth reply, raw, and closes. Keeps what it was sent."""
+    """Answers the nth request with the nth reply, raw. After one that is not whole it hangs up."""
 
     replies: list[bytes | None]
     requests: list[bytes] = field(default_factory=list)
+    connections: int = 0
     port: int = 0
 
     @property
@@ -57,15 +58,14 @@ def serving(*replies: bytes | None) -> Iterator[Server]:
     server.port = listener.getsockname()[1]
 
     def serve() -> None:
-        for reply in server.replies:
+        while len(server.requests) < len(server.replies):
             try:
                 connection, _ = listener.accept()
             except OSError:
                 return
+            server.connections += 1
             with connection:
-                server.requests.append(_request(connection))
-                if reply is not None:
-                    connection.sendall(reply)
+                _converse(server, connection)
 
     thread = threading.Thread(target=serve)
     thread.start()
@@ -77,10 +77,23 @@ def serving(*replies: bytes | None) -> Iterator[Server]:
         thread.join(5)
 
 
+def _converse(server: Server, connection: socket.socket) -> None:
+    while len(server.requests) < len(server.replies) and (request := _request(connection)):
+        reply = server.replies[len(server.requests)] or b""
+        server.requests.append(request)
+        connection.sendall(reply)
+        head, _, body = reply.partition(b"\r\n\r\n")
+        if f"content-length: {len(body)}".encode() not in head.lower():
+            return
+
+
 def _request(connection: socket.socket) -> bytes:
+    """Return the next request, or nothing where the client has hung up."""
     data = b""
     while b"\r\n\r\n" not in data:
-        data += connection.recv(65536)
+        data += (received := connection.recv(65536))
+        if not received:
+            return b""
     head, _, body = data.partition(b"\r\n\r\n")
     length = next((int(line[16:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length: ")), 0)
     while len(body) < length:
@@ -172,7 +185,15 @@ async def test_two_posts_never_share_a_connection() -> None:
         async with client(server.url) as opened:
             for key in ("a", "b"):
                 assert isinstance(await opened.create(REQUEST, idempotency_key=key), Acceptance)
-        assert len(server.requests) == 2
+        assert server.connections == len(server.requests) == 2
+
+
+async def test_polls_share_a_connection() -> None:
+    with serving(answer(200, VIDEO), answer(200, VIDEO)) as server:
+        async with client(server.url) as opened:
+            for _ in range(2):
+                assert isinstance(await opened.retrieve("v"), Seen)
+        assert (server.connections, len(server.requests)) == (1, 2)
 
 
 async def test_a_key_that_the_server_quotes_is_kept_nowhere() -> None:

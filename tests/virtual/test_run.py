@@ -54,6 +54,11 @@ async def test_posts_keep_to_the_rate_and_jobs_to_the_places(world: World) -> No
     assert all(after - before >= 2 - 1e-6 for before, after in pairwise(times))
     polls = sorted(when for when, method, path in world.seen if method == "GET" and not path.endswith("content"))
     assert all(after - before >= 1 - 1e-6 for before, after in pairwise(polls))
+    assert_whole(world, 20)
+
+
+async def test_no_more_jobs_are_at_the_server_than_it_has_places(world: World) -> None:
+    await world.run(TWENTY, max_in_flight=3, **FAST)
     assert world.most_at_once() == 3
     assert_whole(world, 20)
 
