@@ -193,6 +193,8 @@ async def _run(cleared: Cleared, ledger: SqliteLedger, progress: Progress) -> En
     await _enrol(ledger, prepared, cleared.options)
     progress.started(_status(campaign))
     signals = Signals(Contact())
+    if not prepared.plan.has_work:
+        return _ended(_status(campaign), signals, prepared.selected, None)
     rules = files.schema(profile.request.schema.removesuffix(".schema.json"))
     bundled = _simulator(campaign.simulator, rules) if cleared.url is None else nullcontext()
     with bundled as app:
@@ -297,7 +299,9 @@ def _ended(status: Status, signals: Signals, selected: frozenset[str], received:
 def _status(campaign: Campaign) -> Status:
     with reading.opened(campaign.ledger) as connection:
         settings, jobs = reading.settings(connection), tuple(reading.jobs(connection))
-    return Status(settings["name"], str(campaign.folder.absolute()), settings["currency"], jobs)
+    # A run that died before its first commit has left no settings.
+    name, currency = settings.get("name", campaign.folder.name), settings.get("currency")
+    return Status(name, str(campaign.folder.absolute()), currency, jobs)
 
 
 def _read(campaign: Campaign) -> tuple[Mapping[str, Any], tuple[Job, ...]]:

@@ -29,7 +29,7 @@ from pipeline.evidence import (
     Refusal,
     Silence,
 )
-from pipeline.jobs import Failure, FailureKind, Job
+from pipeline.jobs import Failure, FailureKind, Job, State
 from pipeline.limits import Contact, Gate, RateLimiter
 from pipeline.outputs import Outputs, Part
 from pipeline.profile import Profile
@@ -99,8 +99,8 @@ _CLOSING = {
 
 
 async def _prepare(tools: Tools, job: Job, moment: Moment) -> Ready | Closed:
-    if moment.tries > 1:
-        await anyio.sleep(backoff(moment.tries, base=2, cap=60, rng=tools.rng))
+    if job.state is State.IN_DOUBT:  # what was refused or not sent waits for the limiter alone
+        await anyio.sleep(backoff(moment.tries, base=1, cap=60, rng=tools.rng))
     if not await tools.signals.gate.through(tools.submits.acquire):
         return Closed()
     return Ready(

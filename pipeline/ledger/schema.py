@@ -86,14 +86,13 @@ MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_version_1,)
 
 
 def check(connection: sqlite3.Connection) -> int:
-    """Return the file's version, 0 for an empty one. Raises LedgerError for what is no ledger, or a newer one."""
+    """Return the file's version. Raises LedgerError for what is no ledger, an empty file, or a newer one."""
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         raise LedgerError(f"SQLite {sqlite3.sqlite_version} is too old for a ledger: 3.37 or newer is needed")
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-    if (application, version, tables) == (0, 0, 0):
-        return 0
+    if (application, version) == (0, 0) and _is_empty(connection):
+        raise LedgerError("the ledger is empty")
     if application != APPLICATION_ID:
         raise LedgerError("this file is not a ledger")
     if version > len(MIGRATIONS):
@@ -103,15 +102,26 @@ def check(connection: sqlite3.Connection) -> int:
     return int(version)
 
 
+def create(connection: sqlite3.Connection) -> None:
+    """Make an empty file a ledger."""
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    migrate(connection)
+
+
 def migrate(connection: sqlite3.Connection) -> None:
     """Lift the file to the newest version, or leave it as it was. One transaction."""
     connection.execute("BEGIN IMMEDIATE")
     try:
-        for number, migration in enumerate(MIGRATIONS[check(connection) :], check(connection) + 1):
+        done = check(connection)
+        for number, migration in enumerate(MIGRATIONS[done:], done + 1):
             migration(connection)
             connection.execute(f"PRAGMA user_version = {number}")
-        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute("COMMIT")
     except BaseException:
         connection.execute("ROLLBACK")
         raise
+
+
+def _is_empty(connection: sqlite3.Connection) -> bool:
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    return bool(tables == 0)

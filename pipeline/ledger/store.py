@@ -51,13 +51,9 @@ class SqliteLedger:
         Raises LedgerError for a file that is foreign, newer or damaged; nothing is changed then.
         """
         with reading.translated(path):
-            _create(path)
-            connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
-            try:
-                _prepare(connection)
-            except BaseException:
-                connection.close()
-                raise
+            if not path.exists():
+                _create(path)
+            connection = _connect(path, schema.migrate)
         return cls(path, connection, now, blocking)
 
     def close(self) -> None:
@@ -182,27 +178,37 @@ _ENROL = f"""INSERT INTO jobs ({", ".join(COLUMNS)}) VALUES ({", ".join("?" * le
 
 
 def _create(path: Path) -> None:
-    """Make the file before SQLite does, which would let others read it, and sync its folder's entry."""
+    """Make an empty ledger, whole and synced before it has its name: a crash leaves none or a good one."""
+    unborn = path.with_name(f".{path.name}.new")
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    except FileExistsError:
-        return
+        unborn.unlink(missing_ok=True)
+        os.close(os.open(unborn, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        _connect(unborn, schema.create).close()
+        unborn.rename(path)
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
     except OSError as error:
         raise LedgerError(f"cannot make the ledger: {error.strerror}") from error
-    os.close(descriptor)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def _connect(path: Path, prepare: Callable[[sqlite3.Connection], None]) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
     try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+        connection.execute("PRAGMA trusted_schema = OFF")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        prepare(connection)
+        _use_wal(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
-def _prepare(connection: sqlite3.Connection) -> None:
-    schema.check(connection)
+def _use_wal(connection: sqlite3.Connection) -> None:
     (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
     if mode != "wal":
         raise LedgerError(f"this file system cannot hold a ledger (journal mode {mode}); use a local disk")
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA foreign_keys = ON")
-    connection.execute("PRAGMA trusted_schema = OFF")
-    schema.migrate(connection)

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import aclosing
 from itertools import count
 from typing import Literal
 
@@ -98,10 +99,11 @@ async def _elsewhere(request: Request, error: Exception) -> Response:
 
 async def _body(request: Request) -> bytes:
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY:
-            raise refused(413, f"The request has more than {MAX_BODY >> 20} MiB.")
+    async with aclosing(request.stream()) as chunks:
+        async for chunk in chunks:
+            body += chunk
+            if len(body) > MAX_BODY:
+                raise refused(413, f"The request has more than {MAX_BODY >> 20} MiB.")
     return bytes(body)
 
 

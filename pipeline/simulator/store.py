@@ -89,8 +89,8 @@ class BillLine:
 class Store:
     """The file, open in one thread. Raises StorageError for whatever SQLite or the disk refuses."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
+    def __init__(self, connection: sqlite3.Connection, path: str | Path) -> None:
+        self._connection, self._path = connection, path
 
     @classmethod
     def open(cls, path: str | Path) -> Self:
@@ -100,23 +100,23 @@ class Store:
                 os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
             connection = sqlite3.connect(path, isolation_level=None, timeout=10)
         except (OSError, sqlite3.Error) as error:
-            raise StorageError(f"the simulator's store {path} cannot be opened: {error}") from error
-        store = cls(connection)
+            raise StorageError(f"{path} cannot be the simulator's store: {error}") from error
+        store = cls(connection, path)
         try:
-            store._prepare(path)
+            store._prepare()
         except StorageError:
             store.close()
             raise
         return store
 
-    def _prepare(self, path: str | Path) -> None:
+    def _prepare(self) -> None:
         self._run("PRAGMA journal_mode=WAL")
         self._run("PRAGMA synchronous=NORMAL")
         with self.transaction():
             (owner,) = self._run("PRAGMA application_id").fetchone()
             if owner != _APPLICATION_ID:
                 if self._run("SELECT 1 FROM sqlite_schema").fetchone() or owner:
-                    raise StorageError(f"{path} is no store of the simulator")
+                    raise StorageError(f"{self._path} is no store of the simulator")
                 for statement in _SCHEMA.split(";\n"):
                     self._run(statement)
                 self._run(f"PRAGMA application_id = {_APPLICATION_ID}")
@@ -194,7 +194,7 @@ class Store:
         try:
             return self._connection.execute(query, values)
         except sqlite3.Error as error:
-            raise StorageError(f"the simulator's store: {error}") from error
+            raise StorageError(f"the simulator's store {self._path}: {error}") from error
 
 
 def _record(row: tuple[Any, ...]) -> Record:

@@ -257,6 +257,7 @@ def _newer(path: Path) -> None:
         (_foreign, "not a ledger"),
         (_newer, "newer Callsheet"),
         (lambda path: path.mkdir(), "ledger"),
+        (lambda path: path.write_bytes(b""), "empty"),
     ],
 )
 def test_a_file_that_is_no_ledger_of_ours_is_refused_and_not_touched(make, words, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

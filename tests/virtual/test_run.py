@@ -68,6 +68,7 @@ async def test_a_rate_limit_pauses_everybody_for_as_long_as_the_server_asks(worl
     await world.run(TWENTY, requests_per_minute=60)
     times = posts(world)
     assert times[6] - times[5] >= 600
+    assert times[-1] - times[6] < 20, "and then goes on as before"
     assert_whole(world, 20)
 
 

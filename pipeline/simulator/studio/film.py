@@ -17,7 +17,7 @@ _FORMATS = {"RGB": "rgb24", "RGBA": "rgba"}
 # "ultrafast" without what makes gradients ugly: deblocking and adaptive quantisation cost little, cabac saves a third.
 _X264 = {
     "preset": "ultrafast",
-    "crf": "28",
+    "crf": "30",
     "threads": "1",
     "x264-params": "cabac=1:deblock=0,0:aq-mode=1:keyint=96:colormatrix=bt709:colorprim=bt709:transfer=bt709",
 }

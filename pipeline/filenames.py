@@ -1,0 +1,53 @@
+"""``output.filename``: where each job's video lies below ``videos/``. Pure."""
+
+from typing import Any
+
+from pipeline import naming
+from pipeline.errors import Problem
+from pipeline.manifest import Manifest
+from pipeline.templates import Fault, Scope, Slot, bound, filled, slots
+
+_PATH = ("output", "filename")
+_ADVICE = "write {{ id }} or {{ take }}"
+_SAMPLE = {"id": "a-t1", "take": "1"}
+
+
+class Filenames:
+    """The files of all jobs so far. What is wrong is wrong in the manifest's one template, and is said once."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        self.problems = list[Problem]()
+        self._document = manifest.document
+        self._taken: dict[str, str] = {}
+        self._longest = 0
+        self._template = self._bound(manifest.filename)
+        self._has_id = "id" in slots(self._template)  # ids differ in more than case, so paths with them do
+
+    def path(self, name: str, take: int) -> str:
+        """Return the path of a job's video, or nothing where the template has a problem."""
+        if self.problems:
+            return ""
+        path: str = filled(self._template, {"id": naming.stem(name), "take": str(take)})
+        if len(path) > self._longest:  # beside its length, one job's path is as safe as any other's
+            self._longest = len(path)
+            self._refuse(naming.path_fault(path))
+        if not self._has_id:
+            other = self._taken.setdefault(path, name)
+            if other != name:
+                self._refuse(f"is the same for {other} and {name}: {path}")
+        return path
+
+    def _bound(self, written: str) -> Any:
+        faults: list[Fault] = []
+        template = bound(written, Scope({name: Slot(name) for name in _SAMPLE}, advice=_ADVICE), faults, _PATH)
+        for fault in faults:
+            place = self._document.occurrence_at(fault.path, "{{", fault.nth)
+            self.problems.append(place.problem(fault.rule, fault.message, fault.fix))
+        if not faults:
+            self._refuse(naming.path_fault(filled(template, _SAMPLE)))
+        return template
+
+    def _refuse(self, why: str | None) -> None:
+        if why:
+            problem = self._document.value_at(_PATH).problem("filename", f"filename {why}", 'write "{{ id }}.mp4"')
+            self.problems.append(problem)

@@ -1,0 +1,216 @@
+"""Broken rules of JSON Schema in words for people: what was expected, and what to write. Pure.
+
+One function for each keyword. Messages name no index and no job, so that a mistake which is written once and used
+by many jobs is one mistake.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from jsonschema import ValidationError
+
+from pipeline import hints
+
+MISSING = "missing-key"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One broken rule. ``on_key``: the key at the path is wrong, not its value.
+
+    ``quotable``: the value is text that was written without quotes, which made it a number or a bool. The path of
+    a missing key ends with that key.
+    """
+
+    rule: str
+    message: str
+    path: tuple[str | int, ...] = ()
+    fix: str | None = None
+    on_key: bool = False
+    quotable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Broken:
+    """What jsonschema says: the keyword with its argument, the value that breaks it, and the schema around it."""
+
+    keyword: str
+    wanted: Any
+    given: Any
+    schema: Mapping[str, Any]
+    path: tuple[str | int, ...]
+    said: str
+
+    @property
+    def label(self) -> str:
+        last = self.path[-1] if self.path else "the file"
+        return f"an entry of {self.path[-2]}" if isinstance(last, int) and len(self.path) > 1 else str(last)
+
+
+def findings_of(error: ValidationError, root: Mapping[str, Any]) -> Iterator[Finding]:
+    """Yield what one of jsonschema's errors means; ``root`` is the whole schema."""
+    schema: Any = error.schema
+    path = tuple(error.absolute_path)
+    broken = _Broken(str(error.validator), error.validator_value, error.instance, schema, path, error.message)
+    if broken.keyword == "additionalProperties":
+        return _unknown_keys(broken, root)
+    if broken.keyword == "required":
+        return _missing_keys(broken)
+    return iter([_SAYINGS.get(broken.keyword, _as_it_is)(broken)])
+
+
+def shown(value: Any) -> str:
+    """Return a value as a message shows it: short, and text in quotes."""
+    if isinstance(value, dict | list):
+        return "a mapping" if isinstance(value, dict) else "a list"
+    text = "nothing" if value is None else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else f"{text[:56]} ..."
+
+
+_FORBIDDEN = re.compile(
+    r"base_?url|ur[li]|endpoint|host|address|(extra_)?headers?|(api_?)?key(_env)?|token|secret|authorization|auth"
+    r"|credentials|password|pro(xy|xies)",
+)
+
+
+def _unknown_keys(broken: _Broken, root: Mapping[str, Any]) -> Iterator[Finding]:
+    known, patterns = broken.schema.get("properties", {}), broken.schema.get("patternProperties", {})
+    allowed = {name: rules for name, rules in known.items() if rules != {"not": {}}}
+    for key in broken.given:
+        if key not in known and not any(re.search(pattern, key) for pattern in patterns):
+            message, fix = _unknown_key(key, allowed, root)
+            yield Finding("unknown-key", message, (*broken.path, key), fix, on_key=True)
+
+
+def _unknown_key(key: str, allowed: Mapping[str, Any], root: Mapping[str, Any]) -> tuple[str, str]:
+    if not allowed:
+        return f"{shown(key)} cannot be a name here", "use letters, digits, _ and -, and start with a letter"
+    said = f"unknown key {shown(key)}"
+    meant = hints.known(key, allowed)
+    if meant:
+        return f"{said}: here it is called {meant}", f"write {meant}"
+    if _FORBIDDEN.fullmatch(key.lower().replace("-", "_")):
+        return f"{said}: a manifest cannot decide where the key goes", (
+            "remove it: `provider` names a profile; an address or a key comes from the command line or the environment"
+        )
+    homes = _homes(root, key, "the top of the file")
+    if homes:
+        return f"{said} here", f"move it to {' or '.join(homes)}"
+    meant = hints.close(key, allowed)
+    return said, f"write {meant}" if meant else f"known here: {', '.join(allowed)}"
+
+
+def _homes(schema: Any, key: str, label: str) -> list[str]:
+    """Return in which mappings of a schema the key is known."""
+    homes = []
+    for name, inner in schema.get("properties", {}).items():
+        if name == key:
+            homes.append(label)
+        elif isinstance(inner, dict):
+            homes += _homes(inner, key, f"`{name}`") + _homes(inner.get("items", {}), key, f"an entry of `{name}`")
+    return homes
+
+
+def _missing_keys(broken: _Broken) -> Iterator[Finding]:
+    """A key that is there under a wrong name is not said to be missing as well."""
+    allowed = broken.schema.get("properties", {})
+    unknown = [key for key in broken.given if key not in allowed]
+    meant = {hints.known(key, allowed) or hints.close(key, allowed) for key in unknown}
+    for name in broken.wanted:
+        if name not in broken.given and name not in meant:
+            rules = allowed.get(name, {})
+            example = rules.get("const", next(iter(rules.get("examples", ())), None))
+            spelled = hints.spelled(example) if isinstance(example, str) else example
+            yield Finding(MISSING, f'"{name}" is missing', (*broken.path, name), f"add {name}: {spelled or '...'}")
+
+
+_TYPES = {
+    "string": "text",
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "array": "a list",
+    "object": "a mapping",
+}
+
+
+def _wrong_type(broken: _Broken) -> Finding:
+    value, wanted = broken.given, str(broken.wanted)
+    quotable = wanted == "string" and isinstance(value, bool | int | float)
+    number = "the number " if quotable and not isinstance(value, bool) else ""
+    message = f"{broken.label} must be {_TYPES.get(wanted, wanted)}, not {number}{shown(value)}"
+    return Finding("wrong-type", message, broken.path, _type_fix(value, wanted), quotable=quotable)
+
+
+def _type_fix(value: Any, wanted: str) -> str:
+    if value is None:
+        return "write a value, or remove the key"
+    if wanted == "array" and isinstance(value, str):
+        return f"write [{hints.spelled(value)}]"
+    if wanted == "array" and isinstance(value, dict):
+        return "start each entry with a dash"
+    if wanted in {"integer", "number"} and isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}", value):
+        return f"write {value} without quotes"
+    return f"write {_TYPES.get(wanted, wanted)}"
+
+
+def _not_allowed(broken: _Broken) -> Finding:
+    allowed = [value for value in broken.wanted if isinstance(value, str)]
+    one = len(allowed) == 1
+    message = f"{broken.label} must be {'' if one else 'one of '}{hints.listed(allowed)}, not {shown(broken.given)}"
+    nearest = allowed[0] if one else hints.value(str(broken.given), allowed)
+    fix = hints.spelled(nearest) if nearest else f"one of {hints.listed(allowed)}"
+    return Finding("wrong-value", message, broken.path, f"write {fix}")
+
+
+def _not_the_one(broken: _Broken) -> Finding:
+    wanted = json.dumps(broken.wanted)
+    message = f"{broken.label} must be {wanted}, not {shown(broken.given)}"
+    return Finding("wrong-value", message, broken.path, f"write {wanted}")
+
+
+def _wrong_form(broken: _Broken) -> Finding:
+    means = broken.schema.get("description", f"it must fit {broken.wanted}")
+    slug = re.sub(r"[^a-z0-9._-]+", "-", broken.given.lower()).strip("._-")
+    fix = f"write {hints.spelled(slug)}" if re.search(broken.wanted, slug) else "write another"
+    return Finding("wrong-form", f"{broken.label} cannot be {shown(broken.given)}. {means}", broken.path, fix)
+
+
+def _out_of_bounds(broken: _Broken) -> Finding:
+    sized = isinstance(broken.given, str | list | dict)
+    has = f"{len(broken.given):,}" if sized else shown(broken.given)
+    must, fix = (words.format(broken.wanted) for words in _BOUNDS[broken.keyword])
+    return Finding("out-of-bounds", f"{broken.label} must {must}, not {has}", broken.path, fix)
+
+
+_BOUNDS = {
+    "minimum": ("be at least {}", "write {} or more"),
+    "exclusiveMinimum": ("be more than {}", "write more than {}"),
+    "maximum": ("be at most {:,}", "write {} or less"),
+    "minLength": ("have at least {} character", "write some text"),
+    "maxLength": ("have at most {:,} characters", "shorten it"),
+    "minItems": ("have at least {} entry", "add an entry"),
+    "minProperties": ("have at least {} key", "add a key"),
+}
+
+
+def _reserved(broken: _Broken) -> Finding:
+    message = f'"{broken.label}" has a meaning of its own'
+    return Finding("reserved-name", message, broken.path, "call it something else", on_key=True)
+
+
+def _as_it_is(broken: _Broken) -> Finding:
+    return Finding("schema", f"{broken.label}: {broken.said[:200]}", broken.path)
+
+
+_SAYINGS: Mapping[str, Callable[[_Broken], Finding]] = {
+    "type": _wrong_type,
+    "enum": _not_allowed,
+    "const": _not_the_one,
+    "pattern": _wrong_form,
+    "not": _reserved,
+    **dict.fromkeys(_BOUNDS, _out_of_bounds),
+}

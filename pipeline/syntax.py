@@ -1,0 +1,51 @@
+"""What libyaml could not read, in words for people, at the place where a person would look. Pure."""
+
+from collections.abc import Mapping
+
+import yaml
+
+from pipeline.document import Place, Text
+
+
+def unreadable(error: yaml.YAMLError, text: Text) -> tuple[Place, str, str, str]:
+    """Return place, rule, message and fix for the error that ended the reading."""
+    said = getattr(error, "problem", None) or "this is not YAML"
+    mark, context = getattr(error, "problem_mark", None), getattr(error, "context_mark", None)
+    index: int = mark.index if mark else 0
+    if context and (said in _SAID_LATE or index >= len(text.text)):
+        index = context.index
+    place, char = text.place(index), text.text[index : index + 1]
+    if text.text.startswith("{{", index):
+        return place, *UNQUOTED
+    if char == "\t":
+        return place, "tab", "a tab cannot indent", "use spaces"
+    message, fix = _SAYINGS.get(said, (said, "put text in quotes, or mend the indentation"))
+    return place, "syntax", message.replace("CHAR", char), fix
+
+
+UNQUOTED = ("unquoted-placeholder", "without quotes, {{ starts a mapping", 'put the whole text in quotes: "{{ name }}"')
+_SAID_LATE = {
+    "found unexpected end of stream",
+    "found unexpected document indicator",
+    "could not find expected ':'",
+}
+_QUOTE = ("the quote that opens here is never closed", "close it on the same line")
+_INDENT = ("this line's indentation fits nothing above it", "align it with the lines that it belongs to")
+_SAYINGS: Mapping[str, tuple[str, str]] = {
+    "mapping values are not allowed in this context": (
+        "a colon and a space cannot stand in text without quotes",
+        "put the text in quotes, or mend the indentation",
+    ),
+    "found character that cannot start any token": ("text without quotes cannot start with CHAR", "put it in quotes"),
+    "found unknown escape character": (
+        "this text has a backslash that means nothing in double quotes",
+        r"write \\ for a backslash: \\{{ is a literal {{",
+    ),
+    "could not find expected ':'": ("this line is neither key: value nor part of a list", "write key: value"),
+    "did not find expected key": _INDENT,
+    "did not find expected '-' indicator": _INDENT,
+    "did not find expected ',' or ']'": ("the list is not closed, or lacks a comma", "write , or ] here"),
+    "did not find expected ',' or '}'": ("the mapping is not closed, or lacks a comma", "write , or } here"),
+    "found unexpected end of stream": _QUOTE,
+    "found unexpected document indicator": _QUOTE,
+}

@@ -1,0 +1,132 @@
+"""A value and a JSON Schema -> every mistake, at the place of its token. Pure.
+
+The rules themselves stand in ``schemas/``. A finding knows its path in the value and not its place, because the
+same value may be written once and used by many jobs.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+from jsonschema import Draft202012Validator, ValidationError
+from jsonschema.protocols import Validator
+from jsonschema.validators import extend
+
+from pipeline.document import MAX_PROBLEMS, Document
+from pipeline.errors import Problem
+from pipeline.sayings import MISSING, Finding, findings_of
+
+Schema = Mapping[str, Any]
+
+
+def findings(value: Any, schema: Schema) -> list[Finding]:
+    """Return everything in the value that breaks the schema."""
+    return _findings(value, _compiled(schema), schema)
+
+
+def problems(document: Document, schema: Schema) -> list[Problem]:
+    """Return everything in the document that breaks the schema, at its place."""
+    return located(findings(document.value, schema), document)
+
+
+def located(found: Sequence[Finding], document: Document) -> list[Problem]:
+    """Return the findings about a document's value as problems at their places, each once."""
+    return list(dict.fromkeys(_located(finding, document) for finding in found))
+
+
+def request_rules(schema: Schema) -> Callable[[Mapping[str, Any]], Sequence[Finding]]:
+    """Return what finds everything in a request that breaks the schema, quickly for many requests.
+
+    Only prompts and metadata differ from job to job, and only their own rules in ``properties`` speak of them. The
+    rest is checked once for each combination of values that occurs.
+    """
+    rules = _compiled(schema)
+    free = {
+        name: (rules.evolve(schema=rules.schema["properties"][name]), {"properties": {name: inner}})
+        for name, inner in schema.get("properties", {}).items()
+        if name in _FREE
+    }
+    known: dict[str, Sequence[Finding]] = {}
+
+    def check(request: Mapping[str, Any]) -> Sequence[Finding]:
+        combination = repr([name if name in free else (name, value) for name, value in request.items()])
+        found = known.get(combination)
+        if found is None:
+            found = [f for f in _findings(request, rules, schema) if f.rule == MISSING or f.path[0] not in free]
+            known[combination] = found
+        for name, (own, alone) in free.items():
+            if name in request and not own.is_valid(request[name]):
+                found = [*found, *findings({name: request[name]}, alone)]
+        return found
+
+    return check
+
+
+_FREE = frozenset({"prompt", "metadata"})
+
+
+def mended(document: Document, found: Sequence[Finding]) -> Any:
+    """Return the document's value without what is wrong in it, so that the rest can be checked further.
+
+    Text that lacks its quotes gets them; a wrong or unknown entry of a mapping goes; one of a list becomes a null.
+    """
+    wrong = [finding for finding in found if finding.path and finding.rule != MISSING]
+    return _mended(document.value, wrong, 0, document) if wrong else document.value
+
+
+def _mended(value: Any, found: Sequence[Finding], depth: int, document: Document) -> Any:
+    by_step: dict[Any, list[Finding]] = {}
+    for finding in found:
+        by_step.setdefault(finding.path[depth], []).append(finding)
+    value = value.copy()
+    for step, below in by_step.items():
+        here = next((finding for finding in below if len(finding.path) == depth + 1), None)
+        if here is None:
+            value[step] = _mended(value[step], below, depth + 1, document)
+        elif here.quotable:
+            value[step] = document.token_at(here.path)
+        elif isinstance(value, list):
+            value[step] = None
+        else:
+            del value[step]
+    return value
+
+
+def _findings(value: Any, rules: Any, schema: Schema) -> list[Finding]:
+    found = (finding for error in rules.iter_errors(value) for finding in findings_of(error, schema))
+    return list(dict.fromkeys(islice(found, MAX_PROBLEMS)))
+
+
+def _located(finding: Finding, document: Document) -> Problem:
+    path = finding.path[:-1] if finding.rule == MISSING else finding.path
+    place = (document.key_at if finding.on_key else document.value_at)(path)
+    fix = f"write {json.dumps(document.token_at(finding.path))}" if finding.quotable else finding.fix
+    return place.problem(finding.rule, finding.message, fix)
+
+
+def _compiled(schema: Schema) -> Any:
+    """Local references are resolved here, once, and not again for every value."""
+    return _Validator(_resolved(schema, schema.get("$defs", {})))
+
+
+def _resolved(schema: Any, definitions: Schema) -> Any:
+    if isinstance(schema, list):
+        return [_resolved(part, definitions) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    reference = schema.get("$ref", "")
+    if reference.startswith("#/$defs/"):
+        schema = definitions[reference.removeprefix("#/$defs/")]
+    return {key: _resolved(part, definitions) for key, part in schema.items() if key != "$defs"}
+
+
+def _pattern(_rules: Validator, pattern: str, value: Any, _schema: Schema) -> Iterator[ValidationError]:
+    """In JSON Schema ``$`` is the end of the text; in Python it also stands before a last line break."""
+    python = f"{pattern[:-1]}\\Z" if pattern.endswith("$") else pattern
+    if isinstance(value, str) and not re.search(python, value):
+        yield ValidationError(f"{value!r} does not match {pattern!r}")
+
+
+_Validator = extend(Draft202012Validator, {"pattern": _pattern})  # type: ignore[no-untyped-call]
