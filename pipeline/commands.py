@@ -126,6 +126,7 @@ def plan(manifest: Path, options: Options) -> Prepared:
     loaded = files.load(manifest, variables=options.variables)
     campaign = Campaign(options.output / loaded.manifest.name)
     settings, jobs = _read(campaign)
+    _check_provider(settings.get("provider"), loaded.profile, campaign)
     remembered = {key: value for key, value in settings.get("vars", {}).items() if key not in options.variables}
     if remembered:
         loaded = files.load(manifest, variables={**remembered, **options.variables})
@@ -240,6 +241,17 @@ def schema_text(name: str) -> str:
 def _override(profile: Profile, options: Options) -> str | None:
     variable = f"CALLSHEET_{profile.name.upper().replace('-', '_')}_BASE_URL"
     return options.base_url or os.environ.get(variable) or None
+
+
+def _check_provider(before: str | None, profile: Profile, campaign: Campaign) -> None:
+    """Refuse to mix simulated videos with real ones: a job that is done is done wherever it was rendered."""
+    if before is None or before == profile.name or before not in files.profile_names():
+        return
+    if "bundled" in {profile.transport, files.profile(before).transport}:
+        raise UsageError(
+            f"{campaign.folder} was rendered by {before}, and simulated videos are not mixed with real ones: "
+            "give the manifest another name, or choose another --output"
+        )
 
 
 def _check_address(jobs: tuple[Job, ...], url: str, key: Secret | None) -> None:

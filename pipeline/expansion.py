@@ -145,7 +145,7 @@ class _Expansion:
             return True
         job_id = draft.fields["id"]
         message = f"all {len(draft.rows):,} rows would have the id {shown(job_id)}"
-        self._problem(draft, ("id",), "id-not-per-row", message, f'write id: "{job_id}-{{{{ row_number }}}}"')
+        self._problem(draft, ("id",), "id-not-per-row", message, f'write id: "{job_id[:100]}-{{{{ row_number }}}}"')
         return False
 
     def _name(self, draft: _Draft, row: Row, fields: Mapping[str, Any], request: Mapping[str, Any]) -> None:
@@ -173,7 +173,8 @@ class _Expansion:
             message = "another job gives the same ids to the same rows" if draft.table else "the job is here twice"
             self._problem(draft, ("id",), "duplicate-id", message, "give it an id of its own")
             return
-        alike = "" if first.name == naming.job_name(job_id, 1) else f" as {first.name}: upper and lower case are one"
+        other = first.name.rpartition("#")[0]
+        alike = "" if other == job_id else f" as {shown(other)}: upper and lower case are one"
         message = f"the id {shown(job_id)} is already used at {first.origin}{alike}"
         fix = _ID_FIX if "id" in draft.slots else "write another"
         self._problem(draft, ("id",), "duplicate-id", message, fix, at=_place_of("id", draft, row))

@@ -148,7 +148,7 @@ def _wrong_type(broken: _Broken) -> Finding:
 def _type_fix(value: Any, wanted: str) -> str:
     if value is None:
         return "write a value, or remove the key"
-    if wanted == "array" and isinstance(value, str):
+    if wanted == "array" and isinstance(value, str) and len(value) <= 60:
         return f"write [{hints.spelled(value)}]"
     if wanted == "array" and isinstance(value, dict):
         return "start each entry with a dash"
@@ -174,7 +174,7 @@ def _not_the_one(broken: _Broken) -> Finding:
 
 def _wrong_form(broken: _Broken) -> Finding:
     means = broken.schema.get("description", f"it must fit {broken.wanted}")
-    slug = re.sub(r"[^a-z0-9._-]+", "-", broken.given.lower()).strip("._-")
+    slug = re.sub(r"[^a-z0-9._-]+", "-", broken.given[:100].lower()).strip("._-")
     fix = f"write {hints.spelled(slug)}" if re.search(broken.wanted, slug) else "write another"
     return Finding("wrong-form", f"{broken.label} cannot be {shown(broken.given)}. {means}", broken.path, fix)
 

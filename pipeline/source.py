@@ -162,8 +162,8 @@ class _Building:
         node = self._node(index)
         if not isinstance(anchor, _Anchored):
             what = "is inside what it stands for" if anchor else "has no anchor before it"
-            fix = "write what it should hold" if anchor else f"write &{event.anchor} before a value further up"
-            self.problem(index, "alias", f"*{event.anchor} {what}", fix)
+            fix = "write what it should hold" if anchor else f"write &{event.anchor[:60]} before a value further up"
+            self.problem(index, "alias", f"*{event.anchor[:60]} {what}", fix)
             self._complete(node, None, 0)
             return
         self.aliased += anchor.nodes

@@ -13,6 +13,7 @@ from pipeline import hints
 
 ROW = "row."
 ROW_NUMBER = "row_number"
+_MAX_NAME = 200
 
 
 class Slot(NamedTuple):
@@ -65,7 +66,7 @@ class Scope:
             columns = list(self.columns or ())
             meant = hints.close(name.removeprefix(ROW), columns)
             fix = f"write {{{{ {ROW}{meant or next(iter(columns), 'column')} }}}}"
-            return "undefined-name", f"{self.table} has no such column, only {', '.join(columns[:20])}", fix
+            return "undefined-name", f"{self.table} has no such column, only {', '.join(columns[:20])[:300]}", fix
         meant = hints.close(name, self.names)
         return "undefined-name", f"nothing is called {name} here", f"write {{{{ {meant} }}}}" if meant else self.advice
 
@@ -125,7 +126,7 @@ def _parts(text: str, scope: Scope, faults: list[Fault], path: tuple[str | int, 
         elif token[1] is None:
             faults.append(Fault(path, nth, "placeholder", "{{ without }}", r"close it, or write \{{ for a literal {{"))
         else:
-            name = token[1].strip()
+            name = token[1].strip()[:_MAX_NAME]
             meaning = scope.meaning(name)
             if meaning is None:
                 faults.append(Fault(path, nth, *scope.unknown(name)))

@@ -252,6 +252,16 @@ def test_an_unfinished_job_is_not_asked_for_at_another_address(folder: Path, cli
     assert cli("run", "trip.yaml", CALLSHEET_SIMULATOR_BASE_URL=server).returncode == 0
 
 
+def test_simulated_videos_are_not_mixed_with_real_ones(folder: Path, cli: Cli, server: str) -> None:
+    assert cli("run", "trip.yaml", "--base-url", server, "--limit", "1").returncode == 0
+    (folder / "trip.yaml").write_text(MANIFEST.replace("simulator", "znapai"))
+    for verb in ("plan", "run"):
+        refused = cli(verb, "trip.yaml", ZNAPAI_API_KEY="sk-CANARY-0123456789")
+        assert refused.returncode == 2
+        assert "simulated" in refused.stderr
+    assert cli("plan", "trip.yaml", "--output", "real").returncode == 0
+
+
 def test_a_server_that_is_not_there_is_waited_for_and_then_said(folder: Path, cli: Cli) -> None:
     gone = cli("run", "trip.yaml", "--base-url", "http://127.0.0.1:9/v1", "--limit", "1")
     assert gone.returncode == 69
