@@ -63,7 +63,7 @@ def validate(manifest: Path, as_json: bool, **options: Any) -> int:
     if as_json:
         _print_json(report.problems_document(loaded.warnings))
     else:
-        render.valid(render.terminal(stderr=False), len(loaded.specs), manifest)
+        render.valid(render.terminal(stderr=False), loaded, manifest)
     return 0
 
 
@@ -72,6 +72,7 @@ def validate(manifest: Path, as_json: bool, **options: Any) -> int:
 def plan(manifest: Path, as_json: bool, **options: Any) -> int:
     """Show what a run would do, and why. Needs no key and no network."""
     prepared = commands.plan(manifest, _options(**options))
+    render.warnings(render.terminal(stderr=True), prepared.loaded.warnings)
     if as_json:
         _print_json(_plan_document(prepared))
     else:
@@ -84,8 +85,9 @@ def plan(manifest: Path, as_json: bool, **options: Any) -> int:
 @click.option("--yes", is_flag=True, help="Spend without being asked.")
 def run(manifest: Path, as_json: bool, **options: Any) -> int:
     """Render what is missing. Run it again after a crash, a Ctrl-C, or a change: nothing is paid twice."""
-    cleared = commands.clear(manifest, _options(**options), confirm=_confirm)
     console = render.terminal(stderr=True)
+    cleared = commands.clear(manifest, _options(**options), confirm=_confirm)
+    render.warnings(console, cleared.prepared.loaded.warnings)
     with render.progress_on(console) as progress:
         end = anyio.run(partial(commands.run, cleared, progress=progress))
     if as_json:

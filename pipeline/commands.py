@@ -127,7 +127,11 @@ def plan(manifest: Path, options: Options) -> Prepared:
     campaign = Campaign(options.output / loaded.manifest.name)
     settings, jobs = _read(campaign)
     _check_provider(settings.get("provider"), loaded.profile, campaign)
-    remembered = {key: value for key, value in settings.get("vars", {}).items() if key not in options.variables}
+    remembered = {
+        name: value
+        for name, value in settings.get("vars", {}).items()
+        if name in loaded.manifest.variables and name not in options.variables
+    }
     if remembered:
         loaded = files.load(manifest, variables={**remembered, **options.variables})
     selected = _selected(loaded.specs, options)

@@ -4,6 +4,7 @@ Every foreign string (a prompt, an id, a server's sentence) goes through ``safe`
 the terminal, or turn the reading direction. Nothing here is ever read as markup.
 """
 
+import re
 import sys
 import time
 from collections import Counter, deque
@@ -20,6 +21,7 @@ from rich.text import Text
 from pipeline.commands import Ended, Prepared
 from pipeline.errors import Problem
 from pipeline.events import Event
+from pipeline.files import Loaded
 from pipeline.jobs import FOR_A_PERSON, OVER, Job, State
 from pipeline.plan import Fate, Item
 from pipeline.report import Estimate, Status
@@ -33,6 +35,7 @@ _ESCAPED = (
 )
 
 _COLOURS = {State.DONE: "green", State.FAILED: "red", State.EXPIRED: "red"} | dict.fromkeys(FOR_A_PERSON, "yellow")
+_LINE_END = re.compile(r"\r\n?|\n")  # YAML's; splitlines() knows more
 _SHOWN_AT_MOST = 20
 HEARTBEAT = 30.0
 """Seconds between two lines that say how far a run is, where there is no terminal."""
@@ -72,8 +75,14 @@ def problems(console: Console, found: Sequence[Problem]) -> None:
     console.print(f"{_count(errors, 'error')}, {_count(len(found) - errors, 'warning')}")
 
 
-def valid(console: Console, jobs: int, manifest: Path) -> None:
-    console.print(f"{safe(manifest)}: {_count(jobs, 'job')}, no errors")
+def warnings(console: Console, found: Sequence[Problem]) -> None:
+    if found:
+        problems(console, found)
+
+
+def valid(console: Console, loaded: Loaded, manifest: Path) -> None:
+    warnings(console, loaded.warnings)
+    console.print(f"{safe(manifest)}: {_count(len(loaded.specs), 'job')}, no errors")
 
 
 def failure(console: Console, message: str) -> None:
@@ -279,7 +288,7 @@ def _print_excerpt(console: Console, problem: Problem, lines: dict[str, list[str
     """Print the line that the problem is on, with a caret under its place; nothing where the file cannot be read."""
     if problem.file not in lines:
         try:
-            lines[problem.file] = Path(problem.file).read_text("utf-8-sig", errors="replace").splitlines()
+            lines[problem.file] = _LINE_END.split(Path(problem.file).read_text("utf-8-sig", errors="replace"))
         except OSError:
             lines[problem.file] = []
     if not 0 < problem.line <= len(lines[problem.file]):

@@ -302,6 +302,17 @@ def test_five_mistakes_are_shown_at_once_and_nothing_is_made(folder: Path, cli: 
     assert not (folder / "outputs").exists()
 
 
+def test_what_is_allowed_and_probably_wrong_is_a_warning(folder: Path, cli: Cli) -> None:
+    (folder / "trip.yaml").write_text(MANIFEST.replace("The end", "The end # of it"))
+    right = cli("validate", "trip.yaml")
+    assert right.returncode == 0
+    assert "warning[comment-in-prompt]" in right.stdout
+    assert json.loads(cli("validate", "trip.yaml", "--json").stdout)["problems"][0]["severity"] == "warning"
+    plan = cli("plan", "trip.yaml", "--json")
+    assert "warning[comment-in-prompt]" in plan.stderr
+    assert json.loads(plan.stdout)["counts"]["submit"] == 10
+
+
 def test_a_new_name_and_a_changed_prompt_are_told_apart(folder: Path, cli: Cli, server: str) -> None:
     assert cli("run", "trip.yaml", "--base-url", server).returncode == 0
     text = (folder / "trip.yaml").read_text()
@@ -378,6 +389,8 @@ def test_the_ledger_remembers_a_variable(folder: Path, cli: Cli, server: str) ->
     assert json.loads(cli("plan", "trip.yaml", "--var", "mood=odd", "--json").stdout)["counts"]["submit"] == 2
     assert cli("plan", "trip.yaml", "--var", "mood").returncode == 2
     assert cli("plan", "trip.yaml", "--var", "nobody=x").returncode == 2
+    (folder / "trip.yaml").write_text(MANIFEST)
+    assert cli("plan", "trip.yaml").returncode == 0, "a variable that is gone is not missed"
 
 
 def test_a_reader_that_leaves_ends_nothing(folder: Path, cli: Cli, server: str) -> None:
