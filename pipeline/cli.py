@@ -166,7 +166,7 @@ def _main(arguments: Sequence[str]) -> int:
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        render.failure(render.terminal(stderr=True), "stopped; nothing was sent")
+        render.failure(render.terminal(stderr=True), "stopped")
         return 130
 
 

@@ -161,7 +161,7 @@ async def _poll(tools: Tools, job: Job, moment: Moment) -> PollOutcome:
 def _until_due(tools: Tools, job: Job, moment: Moment) -> float:
     """Return seconds until the job's next poll. Old jobs are asked for less often; equal jobs drift apart."""
     pace = tools.profile.poll
-    age = moment.now - (job.submitted_at or moment.now)
+    age = max(0.0, moment.now - (job.submitted_at or moment.now))  # the clock may have been set back
     if age < pace.first:
         return pace.first - age
     interval = min(max(pace.interval, age / 10), pace.slowest)

@@ -89,6 +89,7 @@ class World:
     seen: list[tuple[float, str, str]] = field(default_factory=list)
     faults: list[tuple[Callable[[str, str], bool], list[Fault]]] = field(default_factory=list)
     rng: Random = field(default_factory=lambda: Random(1))
+    clock_error: float = 0.0
 
     def fault(self, method: str, ending: str, *faults: Fault) -> None:
         """The next requests of this method whose path ends so meet these faults, one each."""
@@ -117,7 +118,7 @@ class World:
         """One run of the shipped runner over these jobs. ``until``: seconds after which a signal would come."""
         bounds = replace(self.profile.limits, **limits)
         signals = Signals(Contact())
-        with closing(SqliteLedger.create_or_open(self.folder / "ledger.db", now=now, blocking=inline)) as ledger:
+        with closing(SqliteLedger.create_or_open(self.folder / "ledger.db", now=self._now, blocking=inline)) as ledger:
             await ledger.enrol(specs, settings={"name": "world", "currency": "USD"})
             async with VideosClient(self.profile.base_url, key=None, downloads=bounds.downloads, app=self) as client:
                 tools = Tools(
@@ -128,7 +129,7 @@ class World:
                     polls=RateLimiter(bounds.polls_per_second),
                     signals=signals,
                     key_fingerprint=None,
-                    now=now,
+                    now=self._now,
                     rng=self.rng,
                     blocking=inline,
                 )
@@ -143,6 +144,9 @@ class World:
                 with anyio.move_on_after(until) if until is not None else anyio.CancelScope():
                     await run()
         return signals
+
+    def _now(self) -> float:
+        return now() + self.clock_error
 
     def bill(self) -> list[BillLine]:
         return self.service.store.bill()

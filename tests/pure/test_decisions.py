@@ -152,7 +152,9 @@ def test_content_that_is_not_there_yet_is_waited_for_and_expires_in_the_end() ->
     gone = NotThere(replace(FAILURE, http_status=404))
     assert decide(PAID, State.COMPLETED, gone, Moment(1000.0, 5, 100)) is Do.DOWNLOAD
     assert isinstance(decide(PAID, State.COMPLETED, gone, Moment(1000.0, 5, 301)), Expired)
-    assert isinstance(decide(replace(PAID, expires_at=999.0), State.COMPLETED, gone), Expired)
+    late = replace(PAID, expires_at=999.0)
+    assert decide(late, State.COMPLETED, gone, Moment(1000.0, 2, 29)) is Do.DOWNLOAD
+    assert isinstance(decide(late, State.COMPLETED, gone, Moment(1000.0, 3, 30)), Expired)
     assert isinstance(decide(PAID, State.COMPLETED, NotThere(replace(FAILURE, http_status=410))), Expired)
 
 

@@ -246,6 +246,15 @@ async def test_hundreds_of_jobs_in_flight_are_polled_at_the_rate_after_a_restart
     assert_whole(world, 300)
 
 
+async def test_a_clock_that_was_set_back_between_two_runs_delays_nothing(world: World) -> None:
+    await world.run(TWENTY, until=2, **FAST)
+    world.clock_error = -3600.0
+    began = anyio.current_time()
+    await world.run(TWENTY, **FAST)
+    assert anyio.current_time() - began < 30
+    assert_whole(world, 20)
+
+
 async def test_a_file_that_was_deleted_is_fetched_again_and_not_paid_again(world: World) -> None:
     await world.run(TWENTY[:2])
     (world.folder / "videos/shot-1-t1.mp4").unlink()
