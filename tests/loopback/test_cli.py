@@ -1,8 +1,10 @@
 """The command as a person types it: real processes, real sockets, real files, and a server that keeps its bill."""
 
+import contextlib
 import json
 import os
-import shutil
+import pty
+import re
 import signal
 import sqlite3
 import subprocess
@@ -421,21 +423,46 @@ def test_wrong_words_are_usage_errors(cli: Cli, arguments: list[str]) -> None:
     assert "Traceback" not in wrong.stderr
 
 
-@pytest.mark.skipif(shutil.which("script") is None, reason="needs `script` for a terminal")
-def test_on_a_terminal_a_table_is_drawn_and_nothing_foreign_moves_the_cursor(folder: Path, server: str) -> None:
-    (folder / "prompts.txt").write_text(
-        "\x1b[2J\x1b]0;owned\x07 [red]boo[/red] \u202e gnirts\n".replace("\x1b", "[").replace("\x07", "")
-    )
-    command = f"{sys.executable} -m pipeline run trip.yaml --base-url {server}"
-    shown = subprocess.run(
-        ["script", "-qec", command, "/dev/null"],
+def on_a_terminal(folder: Path, *arguments: str, answer: str = "", **environment: str) -> tuple[int, str]:
+    """Run the command on a terminal of its own; return its exit code and all that it showed."""
+    try:
+        ours, theirs = pty.openpty()
+    except OSError as error:
+        pytest.skip(f"this machine has no pseudo-terminals: {error}")
+    os.write(ours, answer.encode())
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pipeline", *arguments],
         cwd=folder,
-        env=ENVIRONMENT | {"TERM": "xterm-256color"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        timeout=60,
+        env=ENVIRONMENT | {"TERM": "xterm-256color", "COLUMNS": "100", "LINES": "30"} | environment,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
     )
-    assert shown.returncode == 0, shown.stdout
-    text = shown.stdout.decode()
-    assert "3 of 3 videos done" in text
-    assert "\u202e" not in text
+    os.close(theirs)
+    shown = b""
+    with os.fdopen(ours, "rb", buffering=0) as terminal, contextlib.suppress(OSError):  # EIO: they have all left
+        while chunk := terminal.read(65536):
+            shown += chunk
+    return process.wait(timeout=60), shown.decode()
+
+
+def test_on_a_terminal_a_table_is_drawn_and_nothing_foreign_moves_the_cursor(folder: Path, server: str) -> None:
+    (folder / "trip.yaml").write_text(MANIFEST.replace("The end", '"\\e[2J [red]boo[/red] \\u202e gnirts"'))
+    (folder / "prompts.txt").write_text("One\n")
+    code, shown = on_a_terminal(folder, "run", "trip.yaml", "--base-url", server)
+    assert code == 0
+    assert "3 of 3 videos done" in shown
+    assert "━" in shown
+    code, plan = on_a_terminal(folder, "plan", "trip.yaml", "--json")
+    assert code == 0
+    assert not {"\x1b[2J", "\u202e"} & {*re.findall("\x1b\\[2J|\u202e", shown + plan)}
+
+
+def test_on_a_terminal_spending_is_asked_about(folder: Path, server: str) -> None:
+    (folder / "trip.yaml").write_text(MANIFEST.replace("simulator", "znapai"))
+    arguments = ("run", "trip.yaml", "--base-url", server)
+    code, shown = on_a_terminal(folder, *arguments, answer="n\n", ZNAPAI_API_KEY="sk-CANARY-0123456789")
+    assert code == 2
+    assert "10  to submit" in shown
+    assert "the profile has no price" in shown
+    assert not (folder / "outputs").exists()
