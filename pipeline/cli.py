@@ -13,8 +13,8 @@ import anyio
 import click
 
 from pipeline import __version__, commands, render, report
-from pipeline.commands import Options, Prepared
 from pipeline.errors import CallsheetError, ManifestError
+from pipeline.preparation import Options, Prepared
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -86,14 +86,14 @@ def plan(manifest: Path, as_json: bool, **options: Any) -> int:
 def run(manifest: Path, as_json: bool, **options: Any) -> int:
     """Render what is missing. Run it again after a crash, a Ctrl-C, or a change: nothing is paid twice."""
     console = render.terminal(stderr=True)
-    cleared = commands.clear(manifest, _options(**options), confirm=_confirm)
+    cleared = commands.cleared(manifest, _options(**options), confirm=_confirm)
     render.warnings(console, cleared.prepared.loaded.warnings)
     with render.progress_on(console) as progress:
         end = anyio.run(partial(commands.run, cleared, progress=progress))
+    with suppress(OSError):  # however it is shown, the run has ended as it has
+        render.ended(console, end)
     if as_json:
         _print_json(report.run_document(end.status, end.exit_code))
-    with suppress(BrokenPipeError):
-        render.ended(console, end)
     return end.exit_code
 
 
@@ -134,16 +134,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        return _main(arguments)
+        code = _main(arguments)
     except BrokenPipeError:
-        return 0
-    finally:
-        _settle(sys.stdout)
-        _settle(sys.stderr)
+        code = 0  # the reader has seen enough
+    except OSError as error:
+        code = 5
+        with suppress(OSError):
+            render.failure(render.terminal(stderr=True), f"cannot write the answer: {error.strerror}")
+    _settle(sys.stdout)
+    _settle(sys.stderr)
+    return code
 
 
-def _settle(stream: TextIO) -> None:
+def _settle(stream: TextIO | None) -> None:
     """Flush what is left for a reader; where there is none any more, let nobody complain at the interpreter's end."""
+    if stream is None:
+        return
     try:
         stream.flush()
     except OSError:
@@ -157,7 +163,7 @@ def _main(arguments: Sequence[str]) -> int:
         if "--json" in arguments:
             _print_json(report.problems_document(error.problems))
         else:
-            render.problems(render.terminal(stderr="validate" not in arguments), error.problems)
+            render.problems(render.terminal(stderr=arguments[0] != "validate"), error.problems)
         return error.exit_code
     except CallsheetError as error:
         render.failure(render.terminal(stderr=True), str(error))
@@ -188,7 +194,7 @@ def _options(
 
 
 def _confirm(prepared: Prepared) -> bool:
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if sys.stdin is None or sys.stderr is None or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return False
     render.plan(render.terminal(stderr=True), prepared)
     return click.confirm("Spend this?", default=False, err=True)

@@ -36,7 +36,7 @@ MAX_VIDEO = 1 << 30
 """Bytes. Clips are a few MiB; an endless body must not fill the disk."""
 
 POSTS_AT_ONCE = 4
-"""A crash leaves at most so many jobs in doubt."""
+"""How many POSTs may be under way. Whoever announces one takes a place first, so a crash leaves no more doubts."""
 
 _POLLS_AT_ONCE = 8
 _MAX_REDIRECTS = 5
@@ -50,8 +50,10 @@ _UNSENT = (
     httpx.ProxyError,
     httpx.UnsupportedProtocol,
     httpx.LocalProtocolError,
+    httpx.InvalidURL,
 )
-_NO_ANSWER = (httpx.HTTPError, httpx.InvalidURL)
+# OSError: a broken TLS record comes through httpx as it is.
+_NO_ANSWER = (httpx.HTTPError, httpx.InvalidURL, OSError)
 _CLEAN_REFUSALS = frozenset({400, 401, 402, 403, 404, 405, 406, 413, 414, 415, 422, 429})
 _NOT_YET = frozenset({400, 404, 409, 410, 422, 425})
 
@@ -97,7 +99,6 @@ class VideosClient:
         self._submit = pool(POSTS_AT_ONCE, 0, _SUBMIT_TIMEOUT)
         self._poll = pool(_POLLS_AT_ONCE, _POLLS_AT_ONCE, _GET_TIMEOUT)
         self._content = pool(downloads, downloads, _GET_TIMEOUT)
-        self._submit_turns = anyio.CapacityLimiter(POSTS_AT_ONCE)
         self._poll_turns = anyio.CapacityLimiter(_POLLS_AT_ONCE)
         self._content_turns = anyio.CapacityLimiter(downloads)
         self._stack = AsyncExitStack()
@@ -114,18 +115,17 @@ class VideosClient:
         """Send one POST, and say what is certain about it. Run it shielded: a cancelled POST is an unknown one."""
         headers = {"Content-Type": "application/json", "Idempotency-Key": idempotency_key}
         body = canonical_json(request).encode()
-        async with self._submit_turns:
-            try:
-                async with self._submit.stream("POST", self._url(), content=body, headers=headers) as response:
-                    answer = await self._read(response)
-            except _UNSENT as error:
-                return NotSent(_failure(FailureKind.NOT_SENT, error))
-            except httpx.HTTPError as error:
-                return Ambiguity(_failure(FailureKind.AMBIGUOUS, error))
+        try:
+            async with self._submit.stream("POST", self._url(), content=body, headers=headers) as response:
+                answer = await self._read(response)
+        except _UNSENT as error:
+            return NotSent(_failure(FailureKind.NOT_SENT, error))
+        except _NO_ANSWER as error:
+            return Ambiguity(_failure(FailureKind.AMBIGUOUS, error))
         return _post_outcome(answer)
 
     async def retrieve(self, video_id: str) -> PollOutcome:
-        """Ask for the status. A Video is a Video whatever the HTTP status is."""
+        """Ask for the status. The Video is an answer whatever the HTTP status is; under an error status, by its id."""
         async with self._poll_turns:
             try:
                 async with self._poll.stream("GET", self._url(video_id)) as response:
@@ -133,7 +133,7 @@ class VideosClient:
             except _NO_ANSWER as error:
                 return Silence(_failure(FailureKind.SERVER, error))
         video = parse_video(answer.body)
-        if video is not None:
+        if video is not None and (answer.status < 300 or video.id == video_id):
             return Seen(video)
         failure = parse_failure(answer.status, answer.headers, answer.body)
         return NotThere(failure) if answer.status in {404, 410} else Silence(failure, retry_after(answer.headers))

@@ -5,104 +5,47 @@ Real clocks, real randomness and the environment come in here and nowhere else.
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import SystemRandom
 from typing import Any
 
+import anyio
+
 from pipeline import files
 from pipeline.blocking import in_threads
-from pipeline.client import VideosClient
-from pipeline.credential import Secret, find_key
+from pipeline.client import POSTS_AT_ONCE, VideosClient
 from pipeline.decisions import Policy
 from pipeline.errors import StorageError, UsageError
 from pipeline.events import Renamed
 from pipeline.files import Loaded
-from pipeline.jobs import DOUBTFUL, Failure, Job, Spec, State
+from pipeline.jobs import Failure, State
 from pipeline.ledger import reading
 from pipeline.ledger.lock import run_lock
 from pipeline.ledger.store import SqliteLedger
 from pipeline.limits import Contact, RateLimiter, Slots
-from pipeline.outputs import Outputs, storage_errors
-from pipeline.plan import Fate, Plan, compare
-from pipeline.profile import Profile, address
-from pipeline.report import Estimate, Status, estimate
+from pipeline.outputs import storage_errors
+from pipeline.preparation import (
+    Campaign,
+    Cleared,
+    Options,
+    Prepared,
+    check_address,
+    clear,
+    compared,
+    prepare,
+    selection,
+)
+from pipeline.report import Status
 from pipeline.runner import Run
 from pipeline.steps import Signals, Stop, Tools
 from pipeline.supervision import Progress, attended
 
 _STRICT_RULES = "sora-request"
-_EXITS = {Stop.AUTH: 4, Stop.QUOTA: 4, Stop.DOUBT: 3, Stop.CONFIG: 69, Stop.UNREACHABLE: 69}
-_TIED_TO_AN_ADDRESS = DOUBTFUL - {State.HELD} | {State.SUBMITTED, State.COMPLETED}
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What a person may say beside the manifest. ``output`` holds a folder for each campaign."""
-
-    output: Path = Path("outputs")
-    variables: Mapping[str, str] = field(default_factory=dict)
-    select: tuple[str, ...] = ()
-    limit: int | None = None
-    base_url: str | None = None
-    allow_http: bool = False
-    yes: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Campaign:
-    """A campaign's folder, and where things are in it."""
-
-    folder: Path
-
-    @property
-    def ledger(self) -> Path:
-        return self.folder / "ledger.db"
-
-    @property
-    def lock(self) -> Path:
-        return self.folder / "ledger.lock"
-
-    @property
-    def simulator(self) -> Path:
-        return self.folder / "simulator.db"
-
-    @property
-    def outputs(self) -> Outputs:
-        return Outputs(self.folder)
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A manifest held against its ledger: what a run would do, with which options it was asked, what that costs."""
-
-    loaded: Loaded
-    campaign: Campaign
-    plan: Plan
-    cost: Estimate
-    selected: frozenset[str]
-    remembered: Mapping[str, str]
-
-    @property
-    def is_new(self) -> bool:
-        return not self.campaign.ledger.exists()
-
-
-@dataclass(frozen=True, slots=True)
-class Cleared:
-    """A run that may spend: what it will do, where its requests go (None: the bundled simulator), with which key."""
-
-    prepared: Prepared
-    options: Options
-    url: str | None
-    key: Secret | None
-
-    @property
-    def base_url(self) -> str:
-        return self.url or self.prepared.loaded.profile.base_url
+_EXITS = {Stop.AUTH: 4, Stop.QUOTA: 4, Stop.DOUBT: 69, Stop.CONFIG: 69, Stop.UNREACHABLE: 69}
+_GRAVEST_FIRST = (4, 3, 69, 1, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,31 +60,15 @@ class Ended:
 
 
 def validate(manifest: Path, options: Options) -> Loaded:
-    """Return the checked manifest. Raises ManifestError with all of its problems."""
-    return files.load(manifest, variables=options.variables)
+    """Return the checked manifest, whole whatever is selected. Raises ManifestError with all of its problems."""
+    loaded = files.load(manifest, variables=options.variables)
+    selection(loaded.specs, options)
+    return loaded
 
 
 def plan(manifest: Path, options: Options) -> Prepared:
     """Return what ``run`` would do with the same options. Needs no key and no network, and writes nothing."""
-    loaded = files.load(manifest, variables=options.variables)
-    campaign = Campaign(options.output / loaded.manifest.name)
-    settings, jobs = _read(campaign)
-    _check_provider(settings.get("provider"), loaded.profile, campaign)
-    remembered = {
-        name: value
-        for name, value in settings.get("vars", {}).items()
-        if name in loaded.manifest.variables and name not in options.variables
-    }
-    if remembered:
-        loaded = files.load(manifest, variables={**remembered, **options.variables})
-    selected = _selected(loaded.specs, options)
-    missing = frozenset(job.name for job in jobs if job.state is State.DONE and not campaign.outputs.intact(job))
-    compared = compare(loaded.specs, jobs, selected=selected, missing=missing)
-    price = loaded.profile.price
-    costs = [loaded.profile.cost(item.spec.request) for item in compared.of(Fate.SUBMIT) if item.spec]
-    return Prepared(
-        loaded, campaign, compared, estimate(costs, price.currency if price else None), selected, remembered
-    )
+    return prepare(manifest, options)
 
 
 def status(target: Path, options: Options) -> Status:
@@ -150,22 +77,9 @@ def status(target: Path, options: Options) -> Status:
     return _status(campaign)
 
 
-def clear(manifest: Path, options: Options, *, confirm: Callable[[Prepared], bool]) -> Cleared:
-    """Return a run that may spend. ``confirm`` is asked before the first spending of a new campaign.
-
-    Raises CallsheetError, with nothing spent and nothing written, for a wrong manifest, an address that must not be
-    used, a missing key (which is needed only where there is work), and a spending that nobody confirmed.
-    """
-    prepared = plan(manifest, options)
-    profile = prepared.loaded.profile
-    url = address(profile, _override(profile, options), allow_http=options.allow_http)
-    key = None
-    if prepared.plan.has_work:
-        key = find_key(profile.auth, os.environ)
-        free = prepared.cost.cost == 0 and prepared.cost.unknown_price_jobs == 0
-        if prepared.is_new and not (free or options.yes or confirm(prepared)):
-            raise UsageError("spending was not confirmed; nothing was sent. Confirm with --yes")
-    return Cleared(prepared, options, url, key)
+def cleared(manifest: Path, options: Options, *, confirm: Callable[[Prepared], bool]) -> Cleared:
+    """Return a run that may spend; ``preparation.clear`` says what can refuse it."""
+    return clear(manifest, options, os.environ, confirm=confirm)
 
 
 async def run(cleared: Cleared, *, progress: Progress) -> Ended:
@@ -194,7 +108,11 @@ async def run(cleared: Cleared, *, progress: Progress) -> Ended:
 async def _run(cleared: Cleared, ledger: SqliteLedger, progress: Progress) -> Ended:
     prepared, campaign, key = cleared.prepared, cleared.prepared.campaign, cleared.key
     profile, limits = prepared.loaded.profile, prepared.loaded.limits
-    _check_address(_read(campaign)[1], cleared.base_url, key)
+    # Another run may have ended between the plan and the lock.
+    prepared = replace(prepared, plan=compared(campaign, prepared.loaded, prepared.selected))
+    if prepared.plan.has_work:
+        check_address(prepared.plan, cleared.base_url, key)
+        campaign.outputs.probe()
     await _enrol(ledger, prepared, cleared.options)
     progress.started(_status(campaign))
     signals = Signals(Contact())
@@ -208,6 +126,7 @@ async def _run(cleared: Cleared, ledger: SqliteLedger, progress: Progress) -> En
                 client=client,
                 outputs=campaign.outputs,
                 profile=profile,
+                posts=anyio.Semaphore(POSTS_AT_ONCE),
                 submits=RateLimiter(limits.requests_per_minute / 60),
                 polls=RateLimiter(limits.polls_per_second),
                 signals=signals,
@@ -242,33 +161,6 @@ def schema_text(name: str) -> str:
     return files.schema_text(name)
 
 
-def _override(profile: Profile, options: Options) -> str | None:
-    variable = f"CALLSHEET_{profile.name.upper().replace('-', '_')}_BASE_URL"
-    return options.base_url or os.environ.get(variable) or None
-
-
-def _check_provider(before: str | None, profile: Profile, campaign: Campaign) -> None:
-    """Refuse to mix simulated videos with real ones: a job that is done is done wherever it was rendered."""
-    if before is None or before == profile.name or before not in files.profile_names():
-        return
-    if "bundled" in {profile.transport, files.profile(before).transport}:
-        raise UsageError(
-            f"{campaign.folder} was rendered by {before}, and simulated videos are not mixed with real ones: "
-            "give the manifest another name, or choose another --output"
-        )
-
-
-def _check_address(jobs: tuple[Job, ...], url: str, key: Secret | None) -> None:
-    """Refuse to ask one server, or one account, for what another one was paid for: all of it would look lost."""
-    for job in jobs:
-        if job.state not in _TIED_TO_AN_ADDRESS:
-            continue
-        if job.base_url != url:
-            raise UsageError(f"{job.name} was submitted to {job.base_url}, not to {url}: finish it there first")
-        if key is not None and job.key_fingerprint != key.fingerprint:
-            raise UsageError(f"{job.name} was paid with another key: finish it with that one first")
-
-
 @contextmanager
 def _simulator(path: Path | str, rules: Mapping[str, Any], *, stock: bool = False, speed: float = 1.0) -> Iterator[Any]:
     """Give the simulator as an ASGI application, with its jobs and its bill in the file at ``path``."""
@@ -291,8 +183,10 @@ async def _enrol(ledger: SqliteLedger, prepared: Prepared, options: Options) -> 
     loaded, outputs = prepared.loaded, prepared.campaign.outputs
     for renaming in prepared.plan.renamings:
         job, spec = renaming.job, renaming.spec
-        path = outputs.rename(job, spec.output)
-        await ledger.record(job, Renamed(name=spec.name, output=spec.output, path=path))
+        path = outputs.rename(job, spec.name, spec.output)
+        # A verified file waits under its old name's part file.
+        output = job.output if job.state is State.VERIFIED else spec.output
+        await ledger.record(job, Renamed(name=spec.name, output=output, path=path))
     price = loaded.profile.price
     settings = {
         "name": loaded.manifest.name,
@@ -306,7 +200,7 @@ async def _enrol(ledger: SqliteLedger, prepared: Prepared, options: Options) -> 
 def _ended(status: Status, signals: Signals, selected: frozenset[str], received: int | None) -> Ended:
     code = status.exit_code(selected)
     if signals.stop is not None:
-        code = _EXITS[signals.stop]
+        code = min(code, _EXITS[signals.stop], key=_GRAVEST_FIRST.index)
     if received is not None:
         code = 128 + received
     return Ended(status, code, signals.stop, signals.failure, received)
@@ -318,25 +212,3 @@ def _status(campaign: Campaign) -> Status:
     # A run that died before its first commit has left no settings.
     name, currency = settings.get("name", campaign.folder.name), settings.get("currency")
     return Status(name, str(campaign.folder.absolute()), currency, jobs)
-
-
-def _read(campaign: Campaign) -> tuple[Mapping[str, Any], tuple[Job, ...]]:
-    if not campaign.ledger.exists():
-        return {}, ()
-    with reading.opened(campaign.ledger) as connection:
-        return reading.settings(connection), tuple(reading.jobs(connection))
-
-
-def _selected(specs: Sequence[Spec], options: Options) -> frozenset[str]:
-    """Return the names that may be submitted: those that fit any ``--select``, the first ``--limit`` of them."""
-    chosen = [spec.name for spec in specs if not options.select or any(_fits(spec, word) for word in options.select)]
-    return frozenset(chosen[: options.limit])
-
-
-def _fits(spec: Spec, word: str) -> bool:
-    kind, _, tag = word.partition(":")
-    return (
-        tag in spec.tags
-        if kind == "tag"
-        else fnmatchcase(spec.name, word) or fnmatchcase(spec.name.partition("#")[0], word)
-    )

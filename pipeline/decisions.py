@@ -90,7 +90,7 @@ class Policy:
     lost_polls: int = 10
     lost_after: float = 900.0
     stuck_after: float = 6 * 3600.0
-    content_after: float = 300.0
+    content_after: float = 900.0
     bad_files: int = 3
     silences: int = 20
 
@@ -137,13 +137,18 @@ def _accepted(job: Job, e: Acceptance, m: Moment, p: Policy) -> Action:
 
 def _clear_doubt(job: Job, e: Evidence, m: Moment, p: Policy) -> Action:
     if p.replay:
-        return Do.PREPARE
+        return Do.PREPARE if m.tries < p.replays else None
     return Held(failure=job.failure or Failure(FailureKind.AMBIGUOUS, "the server cannot be asked about it"))
 
 
 def _doubt_remains(job: Job, e: Ambiguity | Refusal, m: Moment, p: Policy) -> Action:
+    """Ask again, now or in the next run, where that is safe. A refusal of the repeated request proves nothing."""
+    if isinstance(e, Refusal) and e.failure.kind is FailureKind.RATE_LIMITED:
+        return Do.PREPARE
     passing = isinstance(e, Ambiguity) or e.failure.kind in NOT_THE_JOBS_FAULT
-    return Do.PREPARE if passing and m.tries < p.replays else Held(failure=e.failure, raw=e.raw)
+    if not passing:
+        return Held(failure=e.failure, raw=e.raw)
+    return Do.PREPARE if m.tries < p.replays else None
 
 
 def _seen(job: Job, e: Seen, m: Moment, p: Policy) -> Action:
@@ -164,7 +169,7 @@ def _still_active(job: Job, video: Video, m: Moment, p: Policy) -> Action:
     age = m.now - (job.submitted_at or m.now)
     if job.state is State.STUCK:
         return None
-    if age > p.stuck_after:
+    if age > p.stuck_after and job.state is State.SUBMITTED:
         message = f"{video.word or 'no status'} for {age / 3600:.0f} hours"
         return Stuck(failure=Failure(FailureKind.STUCK, message), raw=video.raw)
     if video.word != job.status or job.state is State.LOST:
@@ -183,9 +188,8 @@ def _verified(job: Job, e: Fetched, m: Moment, p: Policy) -> Action:
 
 
 def _no_content(job: Job, e: NotThere, m: Moment, p: Policy) -> Action:
-    over = job.expires_at is not None and m.now > job.expires_at
-    patience = p.content_after / 10 if over else p.content_after  # some even then: our clock may be wrong
-    if e.failure.http_status != 410 and m.waited < patience:
+    # The server's expires_at is no argument: its clock, or ours, may be wrong.
+    if e.failure.http_status != 410 and m.waited < p.content_after:
         return Do.DOWNLOAD
     return Expired(failure=Failure(FailureKind.EXPIRED, f"the video is gone: {e.failure.message}"))
 

@@ -4,9 +4,8 @@ Everything that decides which state may follow which lives here, so that the run
 ``status`` and the diagram in the documentation cannot disagree.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from functools import reduce
 from types import MappingProxyType
 from typing import get_args
 
@@ -221,11 +220,6 @@ def apply(job: Job, event: Event) -> Job:
     if after is None:
         raise IllegalTransition(f"{job.name}: {kind.__name__} in state {job.state}")
     return replace(job, state=after, **{name: getattr(event, name) for name in CHANGES[kind]})
-
-
-def replay(job: Job, events: Iterable[Event]) -> Job:
-    """Return the job after all the events, in their order."""
-    return reduce(apply, events, job)
 
 
 def diagram() -> str:

@@ -96,9 +96,13 @@ class Contact:
         self._silent_since: float | None = None
         self.failures = 0
 
+    def reached(self) -> None:
+        """Note that there is a server, whatever it says."""
+        self.patience = self._patience_once_heard
+
     def heard(self) -> None:
         """Note an answer that makes sense."""
-        self.patience = self._patience_once_heard
+        self.reached()
         self._silent_since = None
         self.failures = 0
 

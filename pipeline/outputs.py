@@ -11,6 +11,7 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -27,9 +28,10 @@ _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS})
 class Part:
     """A download in progress, in the folder of its final name, hidden, hashed as it grows. Close it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, mode: int) -> None:
         self.path = path
         self.size = 0
+        self._mode = mode
         self._hash = hashlib.sha256()
         path.unlink(missing_ok=True)  # left by a run that died; its video is downloaded again for nothing
         self._descriptor = os.open(path, os.O_RDWR | _NEW, 0o600)
@@ -54,11 +56,15 @@ class Part:
             if isinstance(found, mp4.NotMp4):
                 self.path.unlink(missing_ok=True)
                 return BadFile(Failure(FailureKind.BAD_OUTPUT, f"what came is no whole video: {found.reason}"))
-            os.fchmod(self._descriptor, 0o666 & ~_umask())
-            os.fsync(self._descriptor)
+            self.sync()
         request = job.request
         warnings = mp4.differences(found, size=str(request["size"]), seconds=str(request["seconds"]))
         return Fetched(self._hash.hexdigest(), self.size, warnings)
+
+    def sync(self) -> None:
+        """Have the bytes on disk, with the mode of the finished file."""
+        os.fchmod(self._descriptor, self._mode)
+        os.fsync(self._descriptor)
 
     def __enter__(self) -> Self:
         return self
@@ -72,18 +78,34 @@ class Outputs:
 
     def __init__(self, campaign: Path) -> None:
         self._campaign = campaign
+        self._mode = 0o666 & ~_umask()  # read once: reading it sets it, for all threads
         self.videos = campaign / "videos"
 
     def holds_videos(self) -> bool:
         """Tell whether any video lies here."""
         return any(self.videos.rglob("*.mp4"))
 
+    def probe(self) -> None:
+        """Raise StorageError, before anything is spent, where a video could not be written, synced and named."""
+        first, second = self.videos / ".probe.part", self.videos / ".probe~2.part"
+        with storage_errors(self.videos):
+            _make_folder(self.videos)
+            for path in (first, second):
+                path.unlink(missing_ok=True)
+            with Part(first, self._mode) as part:
+                part.write(b"probe")
+                part.sync()
+            _link(first, second)
+            _sync_folder(self.videos)
+            for path in (first, second):
+                path.unlink(missing_ok=True)
+
     def part(self, job: Job) -> Part:
         """Return a new, empty part file for the job."""
         path = self._part_path(job)
         with storage_errors(path):
             _make_folder(path.parent)
-            return Part(path)
+            return Part(path, self._mode)
 
     def intact(self, job: Job) -> bool:
         """Tell whether the job's file is there with the recorded length. (``verify`` reads the bytes.)"""
@@ -108,17 +130,16 @@ class Outputs:
                     break
         return NoFile(Failure(FailureKind.BAD_OUTPUT, "the downloaded file is gone from the disk, or was changed"))
 
-    def rename(self, job: Job, output: str) -> str | None:
+    def rename(self, job: Job, name: str, output: str) -> str | None:
         """Let the job's file have another name too, and return that path; None where the job has no file."""
         if job.path is None or not self.intact(job):
             return job.path
         source = self._campaign / job.path
         with storage_errors(source):
-            for name in _names(self.videos / output):
-                _make_folder(name.parent)
-                if _link(source, name) or _sha256(name) == job.sha256:
-                    _sync_folder(name.parent)
-                    return self._relative(name)
+            for target in _names(self.videos / output):
+                _make_folder(target.parent)
+                if _link(source, target) or _sha256(target) == job.sha256:
+                    return self._placed(replace(job, name=name), target).path
         raise AssertionError("unreachable: there is always another name")
 
     def _placed(self, job: Job, name: Path) -> Placed:

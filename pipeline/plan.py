@@ -58,7 +58,7 @@ _ASKED_ABOUT_AGAIN = frozenset({State.LOST, State.STUCK})
 _REASONS: Mapping[State, tuple[Fate, str]] = {
     State.PLANNED: (Fate.SUBMIT, "not submitted yet"),
     State.SUBMITTING: (Fate.CONTINUE, "a run ended in the middle of its submission"),
-    State.IN_DOUBT: (Fate.CONTINUE, "its submission had no clear answer"),
+    State.IN_DOUBT: (Fate.CONTINUE, "its submission had no clear answer: it may have been paid for"),
     State.HELD: (Fate.DECIDE, "it may have been paid for, and nobody can tell: a person must decide"),
     State.SUBMITTED: (Fate.CONTINUE, "rendering at the server"),
     State.COMPLETED: (Fate.CONTINUE, "to be downloaded"),
@@ -72,12 +72,16 @@ _REASONS: Mapping[State, tuple[Fate, str]] = {
 
 
 def compare(
-    specs: Sequence[Spec], jobs: Iterable[Job], *, selected: frozenset[str], missing: frozenset[str] = frozenset()
+    specs: Sequence[Spec],
+    jobs: Iterable[Job],
+    *,
+    selected: frozenset[str],
+    missing: frozenset[tuple[str, str]] = frozenset(),
 ) -> Plan:
     """Return what a run would do.
 
     ``selected`` are the names that may be submitted; what is paid is continued whether selected or not. ``missing``
-    are the names of jobs that are done and whose file is not on the disk.
+    are names and hashes of jobs that are done and whose file is not on the disk.
     """
     ledger = {(job.name, job.request_hash): job for job in jobs}
     asked = {(spec.name, spec.request_hash) for spec in specs}
@@ -94,7 +98,7 @@ def compare(
         fate, reason = _REASONS[job.state]
         if job.state is State.PLANNED and spec.name not in selected:
             fate, reason = Fate.LEAVE, "not selected"
-        elif job.state is State.DONE and job.name in missing:
+        elif job.state is State.DONE and (job.name, job.request_hash) in missing:
             fate, reason = Fate.CONTINUE, "its file is gone from the disk: to be downloaded again"
         elif job.name != spec.name:
             reason = f"{reason}; was called {job.name}"

@@ -4,6 +4,7 @@ Servers differ in data, never in code: a new server is a new file in ``profiles/
 ``schemas/profile.schema.json``.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -110,9 +111,9 @@ def address(profile: Profile, override: str | None, *, allow_http: bool) -> str 
     if override is None and profile.transport == "bundled":
         return None
     url = (override or profile.base_url).rstrip("/")
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.query or parts.fragment:
+    if not _ADDRESS.fullmatch(url) or not _is_host(url):
         raise UsageError(f"not a base address: {url!r}; write it like https://host/v1")
+    parts = urlsplit(url)
     safe = parts.scheme == "https" or parts.hostname in _LOOPBACK or not profile.auth.needs_key
     if not (safe or allow_http):
         raise UsageError(f"{url} would carry the key unencrypted: use https, or --allow-http if the network is yours")
@@ -120,3 +121,12 @@ def address(profile: Profile, override: str | None, *, allow_http: bool) -> str 
 
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+_ADDRESS = re.compile(r"https?://([A-Za-z0-9.-]+|\[[0-9a-fA-F:.]+\])(:[0-9]{1,5})?(/[!-\"$->@-~]*)?")
+
+
+def _is_host(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname and parts.hostname.encode("ascii").decode("idna")) and parts.port != 0
+    except (ValueError, UnicodeError):
+        return False

@@ -18,12 +18,13 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.commands import Ended, Prepared
+from pipeline.commands import Ended
 from pipeline.errors import Problem
 from pipeline.events import Event
 from pipeline.files import Loaded
 from pipeline.jobs import FOR_A_PERSON, OVER, Job, State
 from pipeline.plan import Fate, Item
+from pipeline.preparation import Prepared
 from pipeline.report import Estimate, Status
 from pipeline.supervision import Progress
 
@@ -199,7 +200,7 @@ class LiveProgress:
         self._last: deque[str] = deque(maxlen=5)
         self._name = ""
         self._began = time.monotonic()
-        self._stopping = False
+        self._closed = False
         self._live = Live(console=console, auto_refresh=False, transient=True)
 
     def started(self, found: Status) -> None:
@@ -215,16 +216,21 @@ class LiveProgress:
             self._last.append(_line(after))
 
     def beat(self) -> None:
-        with suppress(OSError):  # the terminal is gone, the run is not
-            self._live.update(self._table(), refresh=True)
+        if not self._closed:
+            with suppress(OSError):  # the terminal is gone, the run is not
+                self._live.update(self._table(), refresh=True)
 
     def stopping(self) -> None:
-        self._stopping = True
-        self.beat()
+        """Give the cursor back now: a second signal would leave no time for it."""
+        self.close()
+        with suppress(OSError):
+            self._console.print(_STOPPING)
 
     def close(self) -> None:
         """Take the table off the terminal."""
-        self._live.stop()
+        self._closed = True
+        with suppress(OSError):
+            self._live.stop()
 
     def _table(self) -> Group:
         total, done = sum(self._counts.values()), self._counts[State.DONE]
@@ -240,8 +246,6 @@ class LiveProgress:
             Text(_tally(self._counts), "dim"),
             *(Text(line, overflow="ellipsis", no_wrap=True) for line in self._last),
         ]
-        if self._stopping:
-            lines.append(Text(_STOPPING, "bold yellow"))
         return Group(head, *lines)
 
 
@@ -262,7 +266,7 @@ _GROUPS = {
 @contextmanager
 def progress_on(console: Console) -> Iterator[Progress]:
     """Give the live table on a terminal, plain lines elsewhere: a pipe with FORCE_COLOR is still a pipe."""
-    if not (console.is_interactive and sys.stderr.isatty()):
+    if sys.stderr is None or not (console.is_interactive and sys.stderr.isatty()):
         yield PlainProgress(console)
         return
     live = LiveProgress(console)

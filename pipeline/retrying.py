@@ -47,7 +47,7 @@ def _seconds(text: str, _: str) -> float | None:
 def _date(text: str, date: str) -> float | None:
     try:
         return (parsedate_to_datetime(text) - parsedate_to_datetime(date)).total_seconds()
-    except (ValueError, TypeError):  # TypeError: one of them has a time zone and the other none
+    except (ValueError, TypeError, OverflowError):  # TypeError: one has a time zone and the other none
         return None
 
 

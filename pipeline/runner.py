@@ -1,19 +1,19 @@
 """Order and concurrency: every unfinished job of the ledger is driven until this run has nothing more to do for it.
 
 There is no resume: a run begins by reading the ledger, whatever it finds there. What is paid comes first; new jobs
-are started in the manifest's order, as slots at the server become free. Cancelling ``run`` leaves a ledger that the
-next run continues from, at any instant: a POST and the record of its answer are shielded together.
+are started in the order in which the ledger met them, as slots at the server become free. Cancelling ``run`` leaves a
+ledger that the next run continues from, at any instant: a POST and the record of its answer are shielded together.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import anyio
 from anyio.abc import TaskGroup
 
 from pipeline.decisions import Do, Moment, Policy, next_action
-from pipeline.events import Doubted, Event
-from pipeline.evidence import Evidence, Found, NoFile, Recorded
+from pipeline.events import Doubted, Event, Intended
+from pipeline.evidence import Closed, Evidence, Found, NoFile, Ready, Recorded
 from pipeline.jobs import DOUBTFUL, Failure, FailureKind, Job, State
 from pipeline.ledger import DuplicateVideo, Ledger
 from pipeline.limits import Slots
@@ -86,21 +86,35 @@ class Run:
 
     async def _drive(self, job: Job, evidence: Evidence, holds_slot: bool) -> None:
         """Alternate between deciding and doing, until there is nothing more to do for the job in this run."""
-        sense = _Sense(self.tools.now)
-        while (action := next_action(job, evidence, sense.moment, self.policy)) is not None:
+        sense, posting = _Sense(self.tools.now), False
+        policy = replace(self.policy, replay=False) if job.orphaned else self.policy
+        while (action := next_action(job, evidence, sense.moment, policy)) is not None:
             if isinstance(action, Do):
+                if posting and action is not Do.SUBMIT:
+                    self.tools.posts.release()
                 with anyio.CancelScope(shield=action is Do.SUBMIT):
-                    evidence = await STEPS[action](self.tools, job, sense.moment)
+                    evidence = await self._do(action, job, sense.moment)
+                posting = isinstance(evidence, Ready) or action is Do.SUBMIT
                 # No await from here to record(): cancellation cannot come between an answer and its record.
                 sense.learn(job, action, evidence)
-            else:
-                job, evidence = await self._record(job, action), Recorded()
-                sense.learn(job, None, evidence)
-                if holds_slot and job.state not in _HOLDING_A_SLOT:
-                    self.slots.release()
-                    holds_slot = False
+                continue
+            job, evidence = await self._record(job, action), Recorded()
+            sense.learn(job, None, evidence)
+            if posting and not isinstance(action, Intended):
+                self.tools.posts.release()
+                posting = False
+            if holds_slot and job.state not in _HOLDING_A_SLOT:
+                self.slots.release()
+                holds_slot = False
+        if posting:
+            self.tools.posts.release()
         if holds_slot:
             self.slots.release()
+
+    async def _do(self, work: Do, job: Job, moment: Moment) -> Evidence:
+        if work is Do.PREPARE and not self.wanted(job):
+            return Closed()
+        return await STEPS[work](self.tools, job, moment)
 
     async def _record(self, job: Job, event: Event) -> Job:
         try:

@@ -42,7 +42,7 @@ class Stop(Enum):
     AUTH = "the server does not accept the key"
     QUOTA = "the account is empty"
     CONFIG = "the server has no such address"
-    DOUBT = "too many submissions in a row without a clear answer"
+    DOUBT = "too many submissions had no clear answer"
     UNREACHABLE = "the server cannot be reached"
 
 
@@ -77,6 +77,7 @@ class Tools:
     client: VideosClient
     outputs: Outputs
     profile: Profile
+    posts: anyio.Semaphore
     submits: RateLimiter
     polls: RateLimiter
     signals: Signals
@@ -99,9 +100,14 @@ _CLOSING = {
 
 
 async def _prepare(tools: Tools, job: Job, moment: Moment) -> Ready | Closed:
+    """Wait for a place among the POSTs under way, then for the turn. Who is Ready keeps the place."""
+    gate = tools.signals.gate
     if job.state is State.IN_DOUBT:  # what was refused or not sent waits for the limiter alone
         await anyio.sleep(backoff(moment.tries, base=1, cap=60, rng=tools.rng))
-    if not await tools.signals.gate.through(tools.submits.acquire):
+    if not await gate.through(tools.posts.acquire):
+        return Closed()
+    if not await gate.through(tools.submits.acquire):
+        tools.posts.release()
         return Closed()
     return Ready(
         idempotency_key=f"{tools.rng.getrandbits(128):032x}",
@@ -121,10 +127,11 @@ async def _submit(tools: Tools, job: Job, moment: Moment) -> PostOutcome:
         case Refusal(failure):
             signals.contact.heard()
             _heed_refusal(tools, outcome)
-        case Ambiguity(failure) if not tools.profile.abilities.idempotency:
-            signals.doubts += 1
+        case Ambiguity(failure):
+            signals.doubts += not tools.profile.abilities.idempotency
             if signals.doubts >= DOUBTS_AT_MOST:
                 signals.no_more_submits(Stop.DOUBT, failure)
+            _unheard(tools, failure)
         case Acceptance():
             signals.contact.heard()
             signals.throttled = 0
@@ -173,10 +180,12 @@ async def _download(tools: Tools, job: Job, moment: Moment) -> DownloadOutcome:
         await anyio.sleep(backoff(moment.tries, base=2, cap=60, rng=tools.rng))
     again = repeated(lambda outcome: isinstance(outcome, Silence), attempts=3, base=1, cap=20, rng=tools.rng)
     outcome: DownloadOutcome = await again(_fetch, tools, job)
-    if isinstance(outcome, Silence):
-        _unheard(tools, outcome.failure)
-    else:
+    if not isinstance(outcome, Silence):
         tools.signals.contact.heard()
+    elif outcome.failure.http_status == 401:  # 403 may be a storage host's, which never had the key
+        tools.signals.end(Stop.AUTH, outcome.failure)
+    elif outcome.failure.kind is not FailureKind.RATE_LIMITED:
+        _unheard(tools, outcome.failure)
     return outcome
 
 
@@ -198,6 +207,8 @@ async def _place(tools: Tools, job: Job, moment: Moment) -> Placed | NoFile:
 def _unheard(tools: Tools, failure: Failure) -> None:
     """Note that the server was silent: everybody pauses together, and in the end the run gives up."""
     contact, now = tools.signals.contact, anyio.current_time()
+    if failure.http_status is not None or failure.kind is FailureKind.AMBIGUOUS:
+        contact.reached()
     contact.unheard(now)
     if contact.lost(now):
         tools.signals.end(Stop.UNREACHABLE, failure)

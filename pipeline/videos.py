@@ -71,7 +71,7 @@ def parse_video(body: bytes, *, created: bool = False) -> Video | None:
         if not created and value.get("object") != "video":
             return None
         word = ""
-    word = word.strip().lower()[:40]
+    word = _storable(word).strip().lower()[:40]
     status = _STATUS.get(word, Status.ACTIVE)
     return Video(
         id=video_id,
@@ -208,7 +208,12 @@ def _refuse_constant(name: str) -> None:
 
 
 def _text(value: Any) -> str | None:
-    return str(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else None
+    return _storable(str(value)) if isinstance(value, str | int | float) and not isinstance(value, bool) else None
+
+
+def _storable(text: str) -> str:
+    """Return the text without halves of surrogate pairs, which JSON can carry and no file can."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _word(value: Any) -> str | None:

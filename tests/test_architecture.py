@@ -20,7 +20,7 @@ FLOORS = [
     """source document syntax scalars sayings hints templates tables naming filenames validation expansion manifest
        profile credential mp4 events evidence decisions plan limits blocking retrying report""",
     "client files outputs ledger simulator",
-    "steps runner supervision",
+    "steps runner supervision preparation",
     "commands",
     "render cli",
     "__main__",

@@ -15,7 +15,7 @@ from typing import Any
 import anyio
 
 from pipeline.blocking import inline
-from pipeline.client import VideosClient
+from pipeline.client import POSTS_AT_ONCE, VideosClient
 from pipeline.decisions import Policy
 from pipeline.jobs import Job, Spec, State
 from pipeline.ledger import reading
@@ -80,6 +80,16 @@ def waits(seconds: float) -> Fault:
     return fault
 
 
+def after_waiting(seconds: float, fault: Fault) -> Fault:
+    """It takes this long until the fault."""
+
+    async def later(app: App, scope: Message, receive: Any, send: Any) -> None:
+        await anyio.sleep(seconds)
+        await fault(app, scope, receive, send)
+
+    return later
+
+
 @dataclass
 class World:
     folder: Path
@@ -125,6 +135,7 @@ class World:
                     client=client,
                     outputs=Outputs(self.folder),
                     profile=self.profile,
+                    posts=anyio.Semaphore(POSTS_AT_ONCE),
                     submits=RateLimiter(bounds.requests_per_minute / 60),
                     polls=RateLimiter(bounds.polls_per_second),
                     signals=signals,

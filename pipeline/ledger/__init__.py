@@ -27,7 +27,7 @@ class Ledger(Protocol):
         ...
 
     def jobs(self, states: Collection[State]) -> AsyncIterator[Job]:
-        """Yield the jobs that are in one of the states, in the manifest's order.
+        """Yield the jobs that are in one of the states, in the order in which they were first enrolled.
 
         A job that changes meanwhile may be met in its old state, in its new one, in both or in neither.
         """

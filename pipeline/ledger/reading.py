@@ -53,30 +53,18 @@ def translated(path: Path) -> Iterator[None]:
 
 def jobs(connection: sqlite3.Connection, states: Collection[State] = tuple(State)) -> Iterator[Job]:
     """Yield the jobs in one of the states, in the order of their enrolment."""
-    after = 0
-    while True:
-        rows = page(connection, states, after)
-        yield from (job_from(row[1:]) for row in rows)
-        if len(rows) < _PAGE:
-            return
-        after = rows[-1][0]
+    after: int | None = 0
+    while after is not None:
+        rows, after = page(connection, states, after)
+        yield from rows
 
 
-def page(connection: sqlite3.Connection, states: Collection[State], after: int) -> list[tuple[Any, ...]]:
-    """Return the next rows, each its id and then COLUMNS; fewer than a page's length at the end."""
+def page(connection: sqlite3.Connection, states: Collection[State], after: int) -> tuple[list[Job], int | None]:
+    """Return the next jobs, and what to go on ``after``: None at the end."""
     marks = ", ".join("?" * len(states))
     query = f"{_SELECT} WHERE state IN ({marks}) AND id > ? ORDER BY id LIMIT {_PAGE}"
-    return connection.execute(query, (*states, after)).fetchall()
-
-
-def whole_page(rows: Collection[object]) -> bool:
-    """Tell whether more rows may follow these."""
-    return len(rows) == _PAGE
-
-
-def find(connection: sqlite3.Connection, name: str) -> list[Job]:
-    """Return the jobs of that name: one for each request it stood for."""
-    return [job_from(row[1:]) for row in connection.execute(f"{_SELECT} WHERE name = ? ORDER BY id", (name,))]
+    rows = connection.execute(query, (*states, after)).fetchall()
+    return [job_from(row[1:]) for row in rows], rows[-1][0] if len(rows) == _PAGE else None
 
 
 def events(connection: sqlite3.Connection, job: Job) -> list[Entry]:

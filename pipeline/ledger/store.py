@@ -19,7 +19,7 @@ from pipeline.errors import LedgerError
 from pipeline.events import CHANGES, Event, apply
 from pipeline.jobs import Job, Spec, State, canonical_json
 from pipeline.ledger import DuplicateVideo, reading, schema
-from pipeline.ledger.rows import COLUMNS, event_data, job_from, to_column
+from pipeline.ledger.rows import COLUMNS, event_data, to_column
 
 
 @dataclass(slots=True)
@@ -37,6 +37,7 @@ class SqliteLedger:
         self, path: Path, connection: sqlite3.Connection, now: Callable[[], float], blocking: Blocking
     ) -> None:
         self._path = path
+        self._file = _identity(path)
         self._connection = connection
         self._now = now
         self._blocking = blocking
@@ -80,22 +81,22 @@ class SqliteLedger:
         return after
 
     async def jobs(self, states: Collection[State]) -> AsyncIterator[Job]:
-        after, more = 0, True
-        while more:
+        after: int | None = 0
+        while after is not None:
             async with self._turn:
-                rows = await self._guarded(partial(reading.page, self._connection, states, after))
-            for row in rows:
-                yield job_from(row[1:])
-            more = reading.whole_page(rows)
-            after = rows[-1][0] if rows else after
+                rows, after = await self._guarded(partial(reading.page, self._connection, states, after))
+            for job in rows:
+                yield job
 
     async def _commit_waiting(self) -> None:
         batch, self._waiting = self._waiting, []
         try:
             await self._guarded(lambda: self._write(batch))
-        except LedgerError as error:
+        except BaseException as error:
             for waiting in batch:
-                waiting.error = waiting.error or error
+                waiting.error = waiting.error or LedgerError(f"{self._path}: not recorded: {error!r}")
+            if not isinstance(error, LedgerError):
+                raise
         finally:
             for waiting in batch:
                 waiting.done = True
@@ -117,11 +118,13 @@ class SqliteLedger:
         try:
             with reading.translated(self._path):
                 return await self._blocking(call)
-        except LedgerError:
+        except BaseException:
             self._broken = True
             raise
 
     def _write(self, batch: Iterable[_Waiting]) -> None:
+        if _identity(self._path) != self._file:
+            raise LedgerError("the ledger was moved or deleted while it was in use")
         self._connection.execute("BEGIN IMMEDIATE")
         for waiting in batch:
             try:
@@ -175,6 +178,15 @@ _ENROL = f"""INSERT INTO jobs ({", ".join(COLUMNS)}) VALUES ({", ".join("?" * le
     ON CONFLICT (name, request_hash) DO UPDATE SET tags = excluded.tags, metadata = excluded.metadata,
     request = CASE attempt WHEN 0 THEN excluded.request ELSE request END,
     output = CASE attempt WHEN 0 THEN excluded.output ELSE output END"""  # noqa: S608  # our own names
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return which file this is: SQLite goes on committing into one that has no name any more."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _create(path: Path) -> None:

@@ -52,9 +52,10 @@ def test_a_whole_video_is_hashed_and_gets_its_name_and_a_sidecar(outputs: Output
     assert sorted(path.name for path in (tmp_path / "videos/sub").iterdir()) == ["city-t1.json", "city-t1.mp4"]
 
 
-def test_the_file_has_the_modes_that_the_umask_gives(outputs: Outputs, tmp_path: Path, clip: bytes) -> None:
+def test_the_file_has_the_modes_that_the_umask_gives(tmp_path: Path, clip: bytes) -> None:
     before = os.umask(0o027)
     try:
+        outputs = Outputs(tmp_path)
         outputs.place(verified(outputs, JOB, clip))
     finally:
         os.umask(before)
@@ -135,12 +136,22 @@ def test_a_renamed_job_has_its_file_under_both_names(outputs: Outputs, tmp_path:
     job = verified(outputs, JOB, clip)
     outputs.place(job)
     job = apply(job, Published(path="videos/sub/city-t1.mp4"))
-    assert outputs.rename(job, "town-t1.mp4") == "videos/town-t1.mp4"
-    assert outputs.rename(job, "town-t1.mp4") == "videos/town-t1.mp4", "done again after a crash"
+    assert outputs.rename(job, "town#1", "town-t1.mp4") == "videos/town-t1.mp4"
+    assert outputs.rename(job, "town#1", "town-t1.mp4") == "videos/town-t1.mp4", "done again after a crash"
+    assert json.loads((tmp_path / "videos/town-t1.json").read_text())["job"] == "town#1"
     assert (tmp_path / "videos/town-t1.mp4").read_bytes() == (tmp_path / "videos/sub/city-t1.mp4").read_bytes() == clip
 
 
-def test_a_folder_that_cannot_be_made_is_a_storage_error(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_hold_videos_is_noticed_before_anything_is_spent(tmp_path: Path) -> None:
+    outputs = Outputs(tmp_path)
+    outputs.probe()
+    outputs.probe()
+    assert list((tmp_path / "videos").iterdir()) == []
+    (tmp_path / "videos").rmdir()
+    (tmp_path / "videos").symlink_to("/nonexistent/folder")
+    with pytest.raises(StorageError, match="videos"):
+        outputs.probe()
+    (tmp_path / "videos").unlink()
     (tmp_path / "videos").write_text("a file")
     with pytest.raises(StorageError, match="videos"):
-        Outputs(tmp_path).part(JOB)
+        outputs.probe()

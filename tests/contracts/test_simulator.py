@@ -9,7 +9,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -453,7 +453,6 @@ async def test_a_render_that_nobody_waits_for_is_given_up(skin: str) -> None:
         with anyio.move_on_after(0.1) as patience:
             await api.content(created["id"])
         assert patience.cancelled_caught
-        assert anyio.current_time() < patience.deadline + 1.5
         assert api.service.store.clip(created["id"]) is None
 
 
@@ -704,7 +703,8 @@ def test_a_store_that_cannot_be_one_is_refused(tmp_path: Path) -> None:
     for path in (text, foreign, tmp_path, tmp_path / "missing" / "store.db"):
         with pytest.raises(StorageError, match=path.name):
             Store.open(path)
-    assert sqlite3.connect(foreign).execute("SELECT name FROM sqlite_schema").fetchall() == [("jobs",)]
+    with closing(sqlite3.connect(foreign)) as connection:
+        assert connection.execute("SELECT name FROM sqlite_schema").fetchall() == [("jobs",)]
 
 
 def test_stock_footage_keeps_one_file_for_all(tmp_path: Path) -> None:

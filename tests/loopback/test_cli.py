@@ -19,7 +19,9 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from pipeline import files
+from pipeline.errors import UsageError
 from pipeline.mp4 import Mp4, inspect
+from pipeline.profile import address
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -405,6 +407,77 @@ def test_a_reader_that_leaves_ends_nothing(folder: Path, cli: Cli, server: str) 
     process.stdout.close()
     assert process.wait(timeout=30) == 0
     assert_finished(folder, cli, 10)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "127.0.0.1",
+        "ftp://h/v1",
+        "https://[::1/v1",
+        "https://:pw@host/v1",
+        "https://a b/v1",
+        "https://h\x01/v1",
+        "https://xn--/v1",
+        "https://h:99999/v1",
+        "https://h/v1?x=1",
+        "https://h/v1#x",
+        "https://",
+    ],
+)
+def test_what_is_no_address_is_said_before_anything_else(url: str) -> None:
+    with pytest.raises(UsageError, match="not a base address"):
+        address(files.profile("znapai"), url, allow_http=True)
+
+
+@pytest.mark.parametrize("url", ["https://h", "https://h/v1/", "http://127.0.0.1:8000/v1", "http://[::1]:8000/v1"])
+def test_an_address_is_taken_without_its_last_slash(url: str) -> None:
+    assert address(files.profile("znapai"), url, allow_http=False) == url.rstrip("/")
+
+
+@pytest.mark.parametrize("redirection", ["<&-", ">&-", "2>&-", ">/dev/full", "2>/dev/full"])
+def test_streams_that_are_closed_or_full_cause_no_traceback(folder: Path, server: str, redirection: str) -> None:
+    (folder / "prompts.txt").write_text("One\n")
+    codes = {}
+    for verb in ("plan", f"run --base-url {server}"):
+        command = f"{sys.executable} -m pipeline {verb} trip.yaml --json {redirection}"
+        ended = subprocess.run(["sh", "-c", command], cwd=folder, env=ENVIRONMENT, capture_output=True, timeout=60)
+        assert b"Traceback" not in ended.stderr + ended.stdout
+        codes[verb[:4]] = ended.returncode
+    cannot_answer = redirection == ">/dev/full"
+    assert codes == {"plan": 5 if cannot_answer else 0, "run ": 5 if cannot_answer else 0}
+    assert billed(folder) == 3
+
+
+def test_a_place_that_cannot_hold_videos_is_noticed_before_spending(folder: Path, cli: Cli, server: str) -> None:
+    (folder / "outputs/trip").mkdir(parents=True)
+    (folder / "outputs/trip/videos").symlink_to("/nonexistent/folder")
+    refused = cli("run", "trip.yaml", "--base-url", server)
+    assert refused.returncode == 5
+    assert "videos" in refused.stderr
+    assert billed(folder) == 0
+
+
+def test_a_lock_that_cannot_be_opened_is_said(folder: Path, cli: Cli, server: str) -> None:
+    (folder / "outputs/trip/ledger.lock").mkdir(parents=True)
+    refused = cli("run", "trip.yaml", "--base-url", server)
+    assert (refused.returncode, billed(folder)) == (5, 0)
+    assert "Traceback" not in refused.stderr
+
+
+def test_a_deleted_video_is_not_asked_for_at_another_address(folder: Path, cli: Cli, server: str) -> None:
+    assert cli("run", "trip.yaml", "--base-url", server, "--limit", "1").returncode == 0
+    (folder / "outputs/trip/videos/shot-1-t1.mp4").unlink()
+    refused = cli("run", "trip.yaml", "--base-url", "http://127.0.0.1:9/v1", "--limit", "1")
+    assert refused.returncode == 2
+    assert server in refused.stderr
+    assert cli("run", "trip.yaml", "--base-url", server, "--limit", "1").returncode == 0
+    assert (folder / "outputs/trip/videos/shot-1-t1.mp4").exists()
+
+
+def test_a_selection_that_fits_nothing_is_a_mistake(cli: Cli) -> None:
+    for verb in ("validate", "plan", "run"):
+        assert cli(verb, "trip.yaml", "--select", "nosuch*").returncode == 2
 
 
 def test_schemas_are_printed_as_they_are(cli: Cli) -> None:

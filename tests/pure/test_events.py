@@ -1,6 +1,7 @@
 """The one table: what it allows, what it refuses, and that everything else follows it."""
 
 import itertools
+from functools import reduce
 
 import pytest
 
@@ -11,6 +12,7 @@ from pipeline.events import (
     Accepted,
     Completed,
     Doubted,
+    Event,
     Held,
     Intended,
     Missing,
@@ -21,13 +23,16 @@ from pipeline.events import (
     Verified,
     apply,
     diagram,
-    replay,
 )
 from pipeline.jobs import DOUBTFUL, PAID, Failure, FailureKind, Job, Spec, State
 
 SPEC = Spec("city#1", 1, {"model": "sora-2", "prompt": "A city", "size": "1280x720", "seconds": "4"}, "c.mp4", "m:1:1")
 FAILURE = Failure(FailureKind.SERVER, "no")
 INTENDED = Intended(attempt=1, idempotency_key="k", base_url="u", key_fingerprint=None, price=None, intended_at=1.0)
+
+
+def replay(job: Job, events: list[Event]) -> Job:
+    return reduce(apply, events, job)
 
 
 def test_the_whole_way_of_a_job_leaves_what_every_event_said() -> None:

@@ -106,6 +106,8 @@ def test_selection_narrows_what_is_submitted_and_not_what_is_fetched() -> None:
 
 
 def test_a_file_that_is_gone_is_fetched_again() -> None:
-    plan = planned([spec("a#1")], [job(spec("a#1"), State.DONE)], missing=frozenset({"a#1"}))
+    plan = planned(
+        [spec("a#1")], [job(spec("a#1"), State.DONE)], missing=frozenset({("a#1", spec("a#1").request_hash)})
+    )
     assert plan.has_work
     assert plan.items[0].fate is Fate.CONTINUE

@@ -19,6 +19,7 @@ from pipeline.retrying import LONGEST_HINT, backoff, retry_after
         ({"retry-after": "Sun, 22 Nov 2026 12:00:30 GMT", "date": "Sun, 22 Nov 2026 12:00:00 GMT"}, 30),
         ({"retry-after": "Sun, 22 Nov 2026 11:00:00 GMT", "date": "Sun, 22 Nov 2026 12:00:00 GMT"}, 0),
         ({"retry-after": "Sun, 22 Nov 2026 12:00:30 GMT"}, None),
+        ({"retry-after": "Mon, 01 Jan 99999999999999999999 00:00:00 GMT", "date": "x"}, None),
         ({"retry-after": "9999999"}, LONGEST_HINT),
         *[({"retry-after": text}, None) for text in ("inf", "nan", "-1", "1e9", "", "soon", "٣", "9" * 400)],
     ],

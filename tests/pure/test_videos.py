@@ -66,6 +66,15 @@ def test_what_is_no_video_is_none(wrong: bytes) -> None:
     assert parse_video(wrong) is None
 
 
+def test_half_a_surrogate_pair_becomes_something_that_can_be_stored() -> None:
+    made = parse_video(b'{"id": "v", "status": "\\ud800", "prompt": "\\udfff"}')
+    assert made is not None
+    failure = parse_failure(400, {}, b'{"error": {"message": "\\ud83d bad", "code": "\\ud800", "param": "\\ud800"}}')
+    for text in (made.word, made.prompt, failure.message, failure.code, failure.param):
+        assert text is not None
+        text.encode()
+
+
 def test_the_answer_to_a_create_needs_only_an_id() -> None:
     assert parse_video(body(id="task_1"), created=True) is not None
     assert parse_video(body(error={"message": "no"}), created=True) is None

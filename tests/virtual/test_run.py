@@ -2,14 +2,16 @@
 
 import json
 from collections import Counter
+from functools import partial
 from itertools import pairwise
 from random import Random
 
 import anyio
 import httpx
 import pytest
-from world import World, answers, breaks, does_and_then, spec, waits
+from world import World, after_waiting, answers, breaks, does_and_then, spec, waits
 
+from pipeline.errors import LedgerError
 from pipeline.jobs import State
 from pipeline.mp4 import Mp4, inspect
 from pipeline.steps import Stop
@@ -91,11 +93,11 @@ async def test_what_was_billed_without_an_answer_is_found_by_its_key_and_not_pai
 @pytest.mark.parametrize("fault", [answers(500, b"{}"), does_and_then(breaks(httpx.ReadError("cut")))])
 async def test_without_such_a_promise_doubts_are_held_and_end_the_spending(world_without_keys: World, fault) -> None:  # type: ignore[no-untyped-def]
     world = world_without_keys
-    world.fault("POST", "/videos", *[fault] * 1000)
+    world.fault("POST", "/videos", *[after_waiting(60, fault)] * 1000)
     signals = await world.run(TWENTY)
     assert signals.stop is Stop.DOUBT
     held = [job.name for job in world.jobs().values() if job.state is State.HELD]
-    assert 3 <= len(held) <= 6, "three, and those that were in flight with the third"
+    assert 3 <= len(held) <= 6, "three, and those that were under way with the third"
     assert len(posts(world)) == len(held)
     world.faults.clear()
     await world.run(TWENTY)
@@ -124,7 +126,8 @@ async def test_a_refusal_of_one_job_fails_that_job_only(world: World) -> None:
 async def test_a_no_to_everybody_stops_the_spending_and_harms_no_job(
     world: World, status: int, body: object, stop: Stop
 ) -> None:
-    world.fault("POST", "/videos", *[waits(0)] * 5, *[answers(status, json.dumps(body).encode())] * 100)
+    refusal = after_waiting(60, answers(status, json.dumps(body).encode()))
+    world.fault("POST", "/videos", *[waits(0)] * 5, *[refusal] * 100)
     signals = await world.run(TWENTY, max_in_flight=20)
     assert signals.stop is stop
     assert len(posts(world)) <= 5 + 4, "those in flight with the first no"
@@ -276,3 +279,108 @@ async def test_only_what_was_selected_is_submitted(world: World) -> None:
     done = {job.name for job in world.jobs().values() if job.state is State.DONE}
     assert done == {"shot-3#1", "shot-5#1"}
     assert len(world.bill()) == 2
+
+
+async def test_no_more_intents_are_on_disk_than_posts_under_way(world_without_keys: World) -> None:
+    """A crash at any instant leaves at most as many doubts as there are places for POSTs."""
+    world = world_without_keys
+    world.fault("POST", "/videos", *[waits(300)] * 100)
+    most = 0
+    async with anyio.create_task_group() as group:
+
+        async def watch() -> None:
+            nonlocal most
+            while True:
+                await anyio.sleep(1)
+                most = max(most, sum(job.state is State.SUBMITTING for job in world.jobs().values()))
+
+        group.start_soon(watch)
+        await world.run(TWENTY, **FAST)
+        group.cancel_scope.cancel()
+    assert most == 4
+    assert_whole(world, 20)
+
+
+async def test_a_signal_sends_nothing_that_was_not_announced(world: World) -> None:
+    world.fault("POST", "/videos", *[waits(100)] * 100)
+    await world.run(TWENTY, until=5, **FAST)
+    assert len(posts(world)) == 4
+    assert max(posts(world)) - min(posts(world)) < 5
+    await world.run(TWENTY, **FAST)
+    assert_whole(world, 20)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        answers(200, b'{"id": "video_x", "status": "\\ud800"}'),
+        answers(400, b'{"error": {"message": "\\ud83d bad"}}'),
+        answers(429, b"{}", retry_after="Mon, 01 Jan 99999999999999999999 00:00:00 GMT"),
+    ],
+)
+async def test_an_answer_that_no_file_can_hold_ends_nothing(world: World, answer) -> None:  # type: ignore[no-untyped-def]
+    world.fault("POST", "/videos", answer)
+    await world.run(TWENTY[:3])
+    assert [job.name for job in world.jobs().values() if job.state in {State.SUBMITTING, State.PLANNED}] == []
+
+
+async def test_an_error_that_looks_like_a_video_is_not_taken_for_ours(world: World) -> None:
+    world.fault("GET", "", *[answers(503, b'{"id": "req_1", "status": "error", "message": "overloaded"}')] * 5)
+    await world.run(TWENTY[:3])
+    assert_whole(world, 3)
+
+
+async def test_a_server_that_answers_every_post_with_an_error_is_left_and_no_job_is_held(world: World) -> None:
+    world.fault("POST", "/videos", *[answers(500, b"{}")] * 10_000)
+    signals = await world.run(TWENTY)
+    assert signals.stop is Stop.UNREACHABLE
+    assert world.states() <= {State.IN_DOUBT, State.PLANNED}
+    world.faults.clear()
+    await world.run(TWENTY)
+    assert_whole(world, 20)
+
+
+async def test_an_id_that_is_given_again_and_again_is_not_asked_for_without_end(world: World) -> None:
+    await world.run(TWENTY[:1])
+    taken = json.dumps({"id": world.jobs()["shot-0#1"].video_id, "status": "queued"}).encode()
+    world.fault("POST", "/videos", *[answers(200, taken)] * 10_000)
+    await world.run(TWENTY[:2])
+    assert len(posts(world)) < 10
+    assert world.jobs()["shot-1#1"].state is State.IN_DOUBT
+
+
+async def test_what_nobody_asks_for_any_more_is_not_submitted_to_clear_a_doubt(world: World) -> None:
+    world.fault("POST", "/videos", *[answers(502, b"")] * 4)
+    await world.run(TWENTY[:1])
+    assert world.states() == {State.IN_DOUBT}
+    count = len(posts(world))
+    await world.run(TWENTY[:1], selected=lambda job: False)
+    assert world.states() == {State.IN_DOUBT}
+    await world.run([])
+    assert world.states() == {State.HELD}
+    assert len(posts(world)) == count
+    assert world.bill() == []
+
+
+async def test_a_job_that_was_lost_and_found_again_is_followed_as_before(world: World) -> None:
+    world.fault("POST", "/videos", does_and_then(answers(200, b'{"id": "forgotten", "status": "queued"}')))
+    await world.run(TWENTY[:1])
+    assert world.states() == {State.LOST}
+    late = answers(200, b'{"id": "forgotten", "status": "queued"}')
+    await anyio.sleep(7 * 3600)
+    world.fault("GET", "/forgotten", *[late] * 10_000)
+    await world.run(TWENTY[:1])
+    assert world.states() == {State.STUCK}
+
+
+async def test_a_ledger_that_is_deleted_under_a_run_ends_the_spending(world: World) -> None:
+    async def run_and_lose_it() -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(partial(world.run, TWENTY, requests_per_minute=60))
+            await anyio.sleep(5)
+            (world.folder / "ledger.db").unlink()
+
+    with pytest.raises(BaseExceptionGroup) as caught:
+        await run_and_lose_it()
+    assert caught.group_contains(LedgerError, match="moved or deleted")
+    assert len(posts(world)) <= 6

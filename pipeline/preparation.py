@@ -1,0 +1,192 @@
+"""What comes before a run: the manifest held against its ledger, and everything that can refuse to spend.
+
+Reads the manifest, the ledger and the disk; writes nothing and asks no server.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from pipeline import files
+from pipeline.credential import Secret, find_key
+from pipeline.errors import UsageError
+from pipeline.files import Loaded
+from pipeline.jobs import Job, Spec, State
+from pipeline.ledger import reading
+from pipeline.outputs import Outputs
+from pipeline.plan import Fate, Plan, compare
+from pipeline.profile import Profile, address
+from pipeline.report import Estimate, estimate
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a person may say beside the manifest. ``output`` holds a folder for each campaign."""
+
+    output: Path = Path("outputs")
+    variables: Mapping[str, str] = field(default_factory=dict)
+    select: tuple[str, ...] = ()
+    limit: int | None = None
+    base_url: str | None = None
+    allow_http: bool = False
+    yes: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Campaign:
+    """A campaign's folder, and where things are in it."""
+
+    folder: Path
+
+    @property
+    def ledger(self) -> Path:
+        return self.folder / "ledger.db"
+
+    @property
+    def lock(self) -> Path:
+        return self.folder / "ledger.lock"
+
+    @property
+    def simulator(self) -> Path:
+        return self.folder / "simulator.db"
+
+    @property
+    def outputs(self) -> Outputs:
+        return Outputs(self.folder)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A manifest held against its ledger: what a run would do, with which options it was asked, what that costs."""
+
+    loaded: Loaded
+    campaign: Campaign
+    plan: Plan
+    cost: Estimate
+    selected: frozenset[str]
+    remembered: Mapping[str, str]
+
+    @property
+    def spends_for_the_first_time(self) -> bool:
+        """Whether this campaign has cost nothing yet, and would now."""
+        jobs = [item.job for item in self.plan.items if item.job is not None]
+        free = self.cost.cost == 0 and self.cost.unknown_price_jobs == 0
+        return not free and not any(job.attempt > 0 and job.price != 0 for job in jobs)
+
+
+@dataclass(frozen=True, slots=True)
+class Cleared:
+    """A run that may spend: what it will do, where its requests go (None: the bundled simulator), with which key."""
+
+    prepared: Prepared
+    options: Options
+    url: str | None
+    key: Secret | None
+
+    @property
+    def base_url(self) -> str:
+        return self.url or self.prepared.loaded.profile.base_url
+
+
+def prepare(manifest: Path, options: Options) -> Prepared:
+    """Return what ``run`` would do with the same options. Needs no key and no network, and writes nothing."""
+    loaded = files.load(manifest, variables=options.variables)
+    campaign = Campaign(options.output / loaded.manifest.name)
+    settings, _ = read_ledger(campaign)
+    _check_provider(settings.get("provider"), loaded.profile, campaign)
+    remembered = {
+        name: value
+        for name, value in settings.get("vars", {}).items()
+        if name in loaded.manifest.variables and name not in options.variables
+    }
+    if remembered:
+        loaded = files.load(manifest, variables={**remembered, **options.variables})
+    selected = selection(loaded.specs, options)
+    plan = compared(campaign, loaded, selected)
+    price = loaded.profile.price
+    costs = [loaded.profile.cost(item.spec.request) for item in plan.of(Fate.SUBMIT) if item.spec]
+    return Prepared(loaded, campaign, plan, estimate(costs, price.currency if price else None), selected, remembered)
+
+
+def clear(
+    manifest: Path, options: Options, environment: Mapping[str, str], *, confirm: Callable[[Prepared], bool]
+) -> Cleared:
+    """Return a run that may spend. ``confirm`` is asked before the first spending of a new campaign.
+
+    Raises CallsheetError, with nothing spent and nothing written, for a wrong manifest, an address that must not be
+    used, a missing key (which is needed only where there is work), and a spending that nobody confirmed.
+    """
+    prepared = prepare(manifest, options)
+    profile = prepared.loaded.profile
+    url = address(profile, _override(profile, options, environment), allow_http=options.allow_http)
+    key = None
+    if prepared.plan.has_work:
+        key = find_key(profile.auth, environment)
+        if prepared.spends_for_the_first_time and not (options.yes or confirm(prepared)):
+            raise UsageError("spending was not confirmed; nothing was sent. Confirm with --yes")
+    return Cleared(prepared, options, url, key)
+
+
+def selection(specs: Sequence[Spec], options: Options) -> frozenset[str]:
+    """Return the names that may be submitted: those that fit any ``--select``, the first ``--limit`` of them."""
+    for word in options.select:
+        if not any(_fits(spec, word) for spec in specs):
+            raise UsageError(f"--select {word!r} fits no job")
+    chosen = [spec.name for spec in specs if not options.select or any(_fits(spec, word) for word in options.select)]
+    return frozenset(chosen[: options.limit])
+
+
+def _fits(spec: Spec, word: str) -> bool:
+    kind, _, tag = word.partition(":")
+    return (
+        tag in spec.tags
+        if kind == "tag"
+        else fnmatchcase(spec.name, word) or fnmatchcase(spec.name.partition("#")[0], word)
+    )
+
+
+def compared(campaign: Campaign, loaded: Loaded, selected: frozenset[str]) -> Plan:
+    """Return what a run would do, by the ledger as it is now."""
+    _, jobs = read_ledger(campaign)
+    missing = frozenset(
+        (job.name, job.request_hash) for job in jobs if job.state is State.DONE and not campaign.outputs.intact(job)
+    )
+    return compare(loaded.specs, jobs, selected=selected, missing=missing)
+
+
+def _check_provider(before: str | None, profile: Profile, campaign: Campaign) -> None:
+    """Refuse to mix simulated videos with real ones: a job that is done is done wherever it was rendered."""
+    if before is None or before == profile.name or before not in files.profile_names():
+        return
+    if "bundled" in {profile.transport, files.profile(before).transport}:
+        raise UsageError(
+            f"{campaign.folder} was rendered by {before}, and simulated videos are not mixed with real ones: "
+            "give the manifest another name, or choose another --output"
+        )
+
+
+def check_address(plan: Plan, url: str, key: Secret | None) -> None:
+    """Refuse to ask one server, or one account, for what another one was paid for: all of it would look lost."""
+    for item in plan.of(Fate.CONTINUE, Fate.DECIDE):
+        job = item.job
+        if job is None or job.state is State.HELD:
+            continue
+        if job.base_url != url:
+            raise UsageError(f"{job.name} was submitted to {job.base_url}, not to {url}: finish it there first")
+        if job.key_fingerprint != (key.fingerprint if key else None):
+            raise UsageError(f"{job.name} was paid with another key: finish it with that one first")
+
+
+def read_ledger(campaign: Campaign) -> tuple[Mapping[str, Any], tuple[Job, ...]]:
+    """Return the settings and the jobs of a campaign's ledger; nothing where there is none yet."""
+    if not campaign.ledger.exists():
+        return {}, ()
+    with reading.opened(campaign.ledger) as connection:
+        return reading.settings(connection), tuple(reading.jobs(connection))
+
+
+def _override(profile: Profile, options: Options, environment: Mapping[str, str]) -> str | None:
+    variable = f"CALLSHEET_{profile.name.upper().replace('-', '_')}_BASE_URL"
+    return options.base_url or environment.get(variable) or None
