@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
@@ -98,17 +99,16 @@ def billed(folder: Path, name: str = "bill.db") -> int:
     return int(count)
 
 
-def status(cli: Cli) -> dict[str, object]:
+def status(cli: Cli) -> dict[str, Any]:
     document = json.loads(cli("status", "trip.yaml", "--json").stdout)
     Draft202012Validator(files.schema("status")).validate(document)
-    assert isinstance(document, dict)
-    return document
+    return dict(document)
 
 
 def assert_finished(folder: Path, cli: Cli, jobs: int) -> None:
     document = status(cli)
-    assert document["counts"]["done"] == jobs == len(document["jobs"])  # type: ignore[index, arg-type]
-    for job in document["jobs"]:  # type: ignore[attr-defined]
+    assert document["counts"]["done"] == jobs == len(document["jobs"])
+    for job in document["jobs"]:
         with (folder / "outputs/trip" / job["path"]).open("rb") as file:
             assert isinstance(inspect(file), Mp4)
     assert not list((folder / "outputs/trip").rglob("*.part"))
@@ -178,7 +178,7 @@ def test_a_signal_ends_the_run_with_everything_recorded(
     _, said = process.communicate(timeout=30)
     assert process.returncode == code
     assert "run the same command again" in said
-    assert status(cli)["counts"]["submitting"] == 0  # type: ignore[index]
+    assert status(cli)["counts"]["submitting"] == 0
     assert cli("run", "trip.yaml", "--base-url", server).returncode == 0
     assert billed(folder) == 10
 
@@ -270,7 +270,7 @@ def test_a_server_that_is_not_there_is_waited_for_and_then_said(folder: Path, cl
     gone = cli("run", "trip.yaml", "--base-url", "http://127.0.0.1:9/v1", "--limit", "1")
     assert gone.returncode == 69
     assert "cannot be reached" in gone.stderr
-    assert status(cli)["counts"]["planned"] == 10  # type: ignore[index]
+    assert status(cli)["counts"]["planned"] == 10
 
 
 def test_five_mistakes_are_shown_at_once_and_nothing_is_made(folder: Path, cli: Cli) -> None:
@@ -378,7 +378,7 @@ def test_selected_jobs_run_and_the_others_wait(folder: Path, cli: Cli, server: s
     assert billed(folder) == 2
     assert cli("run", "trip.yaml", "--base-url", server, "--select", "shot-*", "--limit", "3").returncode == 0
     assert billed(folder) == 5
-    done = {job["job"] for job in status(cli)["jobs"] if job["state"] == "done"}  # type: ignore[attr-defined]
+    done = {job["job"] for job in status(cli)["jobs"] if job["state"] == "done"}
     assert done == {"finale#1", "finale#2", "shot-1#1", "shot-2#1", "shot-3#1"}
 
 
