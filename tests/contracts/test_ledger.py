@@ -1,5 +1,6 @@
 """What any ledger promises: acknowledged is on disk, nothing is lost, and a bug cannot pay twice."""
 
+import contextlib
 import sqlite3
 import subprocess
 import sys
@@ -129,6 +130,23 @@ async def everything_shielded(ledger: SqliteLedger) -> list[Job]:
     with anyio.CancelScope(shield=True):
         return await everything(ledger)
     raise AssertionError
+
+
+async def test_nobody_is_told_of_a_commit_that_did_not_happen(ledger: SqliteLedger, tmp_path: Path) -> None:
+    await ledger.enrol([spec(1), spec(2), spec(3)], settings={})
+    jobs = [await ledger.record(job, intended()) for job in await everything(ledger)]
+    told: set[str] = set()
+
+    async def accept(job: Job, video_id: str) -> None:
+        with contextlib.suppress(LedgerError, UnicodeEncodeError):
+            told.add((await ledger.record(job, accepted(video_id))).name)
+
+    async with anyio.create_task_group() as group:
+        for job, video_id in zip(jobs, ["v1", "\ud800", "v3"], strict=True):  # which no file can hold
+            group.start_soon(accept, job, video_id)
+    ledger.close()
+    with reading.opened(tmp_path / "ledger.db") as connection:
+        assert told == {job.name for job in reading.jobs(connection, [State.SUBMITTED])}
 
 
 async def test_an_id_belongs_to_one_job(ledger: SqliteLedger) -> None:

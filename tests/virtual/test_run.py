@@ -85,7 +85,7 @@ async def test_a_rate_limit_pauses_everybody_for_as_long_as_the_server_asks(worl
     ],
 )
 async def test_what_was_billed_without_an_answer_is_found_by_its_key_and_not_paid_again(world: World, fault) -> None:  # type: ignore[no-untyped-def]
-    world.fault("POST", "/videos", *[does_and_then(fault)] * 7)
+    world.fault("POST", "/videos", *[does_and_then(fault)] * 12)
     await world.run(TWENTY)
     assert_whole(world, 20)
 
