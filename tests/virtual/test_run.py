@@ -90,6 +90,13 @@ async def test_what_was_billed_without_an_answer_is_found_by_its_key_and_not_pai
     assert_whole(world, 20)
 
 
+async def test_asking_again_and_again_gives_every_place_back(world: World) -> None:
+    world.fault("POST", "/videos", *[does_and_then(answers(502, b""))] * 12)
+    with anyio.fail_after(3600):
+        await world.run(TWENTY[:4])
+    assert_whole(world, 4)
+
+
 @pytest.mark.parametrize("fault", [answers(500, b"{}"), does_and_then(breaks(httpx.ReadError("cut")))])
 async def test_without_such_a_promise_doubts_are_held_and_end_the_spending(world_without_keys: World, fault) -> None:  # type: ignore[no-untyped-def]
     world = world_without_keys
