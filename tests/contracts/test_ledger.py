@@ -278,7 +278,7 @@ def _newer(path: Path) -> None:
         (lambda path: path.write_bytes(b""), "empty"),
     ],
 )
-def test_a_file_that_is_no_ledger_of_ours_is_refused_and_not_touched(make, words, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_file_that_is_no_ledger_of_ours_is_refused_and_not_touched(make, words, tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     make(path)
     before = path.read_bytes() if path.is_file() else None

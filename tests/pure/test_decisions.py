@@ -53,7 +53,7 @@ CANNOT_REPLAY, CAN_REPLAY = Policy(), Policy(replay=True)
 
 
 def video(word: str = "queued", status: Status = Status.ACTIVE, **more: object) -> Video:
-    return Video("v", word, status, **more)  # type: ignore[arg-type]
+    return Video("v", word, status, **more)
 
 
 def decide(job: Job, state: State, evidence: Evidence, moment: Moment = NOW, policy: Policy = CANNOT_REPLAY) -> object:

@@ -15,7 +15,7 @@ def spec(name: str, prompt: str = "A city", **request: object) -> Spec:
 
 def job(spec: Spec, state: State, **more: object) -> Job:
     values: dict[str, object] = {"state": state, "attempt": int(state is not State.PLANNED), **more}
-    return replace(Job.planned(spec), **values)  # type: ignore[arg-type]
+    return replace(Job.planned(spec), **values)
 
 
 def planned(specs: list[Spec], jobs: list[Job], **more: frozenset[str]) -> Plan:

@@ -39,7 +39,7 @@ def test_what_people_write_stays_as_they_wrote_it(character: str) -> None:
     assert render.safe(character) == character
 
 
-def test_a_servers_words_and_a_prompts_cannot_steer_the_terminal(tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_a_servers_words_and_a_prompts_cannot_steer_the_terminal(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")  # so that every escape sequence would be theirs
     failure = Failure(FailureKind.SERVER, HOSTILE)
     job = Job(HOSTILE, "h", {"prompt": HOSTILE}, "o", state=State.FAILED, failure=failure, video_id=HOSTILE)
@@ -50,7 +50,7 @@ def test_a_servers_words_and_a_prompts_cannot_steer_the_terminal(tmp_path, monke
     render.failure(out, HOSTILE)
     progress = render.PlainProgress(out)
     progress.started(Status("n", HOSTILE, None, ()))
-    progress.observe(Job("n", "h", {}, "o"), None, job)  # type: ignore[arg-type]
+    progress.observe(Job("n", "h", {}, "o"), None, job)
     assert_inert(_without_styles(shown.getvalue()))
     assert "[red]boo" in shown.getvalue()
 

@@ -17,7 +17,7 @@ def status(*jobs: Job) -> Status:
 
 def at(state: State, **more: object) -> Job:
     values: dict[str, object] = {"state": state, "attempt": 1, "video_id": "v", **more}
-    return replace(JOB, **values)  # type: ignore[arg-type]
+    return replace(JOB, **values)
 
 
 @pytest.mark.parametrize(

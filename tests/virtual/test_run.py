@@ -84,7 +84,7 @@ async def test_a_rate_limit_pauses_everybody_for_as_long_as_the_server_asks(worl
         breaks(httpx.RemoteProtocolError("cut")),
     ],
 )
-async def test_what_was_billed_without_an_answer_is_found_by_its_key_and_not_paid_again(world: World, fault) -> None:  # type: ignore[no-untyped-def]
+async def test_what_was_billed_without_an_answer_is_found_by_its_key_and_not_paid_again(world: World, fault) -> None:
     world.fault("POST", "/videos", *[does_and_then(fault)] * 12)
     await world.run(TWENTY)
     assert_whole(world, 20)
@@ -98,7 +98,7 @@ async def test_asking_again_and_again_gives_every_place_back(world: World) -> No
 
 
 @pytest.mark.parametrize("fault", [answers(500, b"{}"), does_and_then(breaks(httpx.ReadError("cut")))])
-async def test_without_such_a_promise_doubts_are_held_and_end_the_spending(world_without_keys: World, fault) -> None:  # type: ignore[no-untyped-def]
+async def test_without_such_a_promise_doubts_are_held_and_end_the_spending(world_without_keys: World, fault) -> None:
     world = world_without_keys
     world.fault("POST", "/videos", *[after_waiting(60, fault)] * 1000)
     signals = await world.run(TWENTY)
@@ -202,7 +202,7 @@ async def test_a_video_that_the_server_cannot_make_fails_with_its_words(world: W
         breaks(httpx.ReadError("cut")),
     ],
 )
-async def test_content_that_is_none_is_asked_for_again(world: World, fault) -> None:  # type: ignore[no-untyped-def]
+async def test_content_that_is_none_is_asked_for_again(world: World, fault) -> None:
     world.fault("GET", "/content", fault, fault)
     await world.run(TWENTY[:2])
     assert_whole(world, 2)
@@ -325,7 +325,7 @@ async def test_a_signal_sends_nothing_that_was_not_announced(world: World) -> No
         answers(429, b"{}", retry_after="Mon, 01 Jan 99999999999999999999 00:00:00 GMT"),
     ],
 )
-async def test_an_answer_that_no_file_can_hold_ends_nothing(world: World, answer) -> None:  # type: ignore[no-untyped-def]
+async def test_an_answer_that_no_file_can_hold_ends_nothing(world: World, answer) -> None:
     world.fault("POST", "/videos", answer)
     await world.run(TWENTY[:3])
     assert [job.name for job in world.jobs().values() if job.state in {State.SUBMITTING, State.PLANNED}] == []
