@@ -12,9 +12,11 @@ from typing import Any, TextIO, TypeVar
 import anyio
 import click
 
-from pipeline import __version__, commands, render, report
+from pipeline import __version__, aftercare, commands, documents, render, report, resolving, stories
+from pipeline.answers import Answer
 from pipeline.errors import CallsheetError, ManifestError
 from pipeline.preparation import Options, Prepared
+from pipeline.progress import progress_on
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -37,7 +39,18 @@ _ADDRESS = (
     click.option("--base-url", metavar="URL", help="Send requests, and the key, to this address instead."),
     click.option("--allow-http", is_flag=True, help="Allow a key over plain http to another machine."),
 )
+_PROFILE = click.option(
+    "--profile",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="A server's profile of your own; its name is the manifest's provider.",
+)
+_SPENDING = (
+    click.option("--no-submit", is_flag=True, help="Fetch what is paid; spend nothing."),
+    click.option("--max-cost", type=click.FloatRange(min=0), metavar="N", help="Stop before the campaign costs more."),
+)
 _MANIFEST = click.argument("manifest", type=click.Path(path_type=Path))
+_TARGET = click.argument("target", metavar="MANIFEST|FOLDER", type=click.Path(exists=True, path_type=Path))
 
 
 def _with(*decorators: Callable[[Any], Any]) -> Callable[[_F], _F]:
@@ -56,7 +69,7 @@ def cli() -> None:
 
 
 @cli.command()
-@_with(_MANIFEST, _JSON, _VARIABLES, *_SELECTION)
+@_with(_MANIFEST, _JSON, _VARIABLES, *_SELECTION, _PROFILE)
 def validate(manifest: Path, as_json: bool, **options: Any) -> int:
     """Check a manifest. Shows every mistake, sends nothing."""
     loaded = commands.validate(manifest, _options(**options))
@@ -68,7 +81,7 @@ def validate(manifest: Path, as_json: bool, **options: Any) -> int:
 
 
 @cli.command()
-@_with(_MANIFEST, _JSON, _OUTPUT, _VARIABLES, *_SELECTION, *_ADDRESS)
+@_with(_MANIFEST, _JSON, _OUTPUT, _VARIABLES, *_SELECTION, *_ADDRESS, _PROFILE, *_SPENDING)
 def plan(manifest: Path, as_json: bool, **options: Any) -> int:
     """Show what a run would do, and why. Needs no key and no network."""
     prepared = commands.plan(manifest, _options(**options))
@@ -81,33 +94,103 @@ def plan(manifest: Path, as_json: bool, **options: Any) -> int:
 
 
 @cli.command()
-@_with(_MANIFEST, _JSON, _OUTPUT, _VARIABLES, *_SELECTION, *_ADDRESS)
+@_with(_MANIFEST, _JSON, _OUTPUT, _VARIABLES, *_SELECTION, *_ADDRESS, _PROFILE, *_SPENDING)
 @click.option("--yes", is_flag=True, help="Spend without being asked.")
+@click.option(
+    "--resubmit-absent", is_flag=True, help="Pay again for a job in doubt that the server's list does not show."
+)
+@click.option("--takeover", is_flag=True, help="Run a ledger that was copied, moved or restored: nobody else runs it.")
+@click.option(
+    "--grace",
+    type=click.FloatRange(min=0),
+    default=25.0,
+    show_default=True,
+    help="Seconds a signal leaves to requests.",
+)
 def run(manifest: Path, as_json: bool, **options: Any) -> int:
     """Render what is missing. Run it again after a crash, a Ctrl-C, or a change: nothing is paid twice."""
     console = render.terminal(stderr=True)
     cleared = commands.cleared(manifest, _options(**options), confirm=_confirm)
     render.warnings(console, cleared.prepared.loaded.warnings)
-    with render.progress_on(console) as progress:
+    with progress_on(console) as progress:
         end = anyio.run(partial(commands.run, cleared, progress=progress))
     with suppress(OSError):  # however it is shown, the run has ended as it has
-        render.ended(console, end)
+        render.ended(console, end, manifest)
     if as_json:
         _print_json(report.run_document(end.status, end.exit_code))
     return end.exit_code
 
 
 @cli.command()
-@click.argument("target", metavar="MANIFEST|FOLDER", type=click.Path(exists=True, path_type=Path))
-@_with(_JSON, _OUTPUT)
+@_with(_TARGET, _JSON, _OUTPUT)
 def status(target: Path, as_json: bool, **options: Any) -> int:
     """Show where a campaign stands, also while it runs. Takes the manifest or the campaign's folder."""
-    found = commands.status(target, _options(**options))
-    if as_json:
-        _print_json(report.status_document(found))
-    else:
-        render.status(render.terminal(stderr=False), found)
+    _answer(as_json, report.status_document, render.status, commands.status(target, _options(**options)))
     return 0
+
+
+@cli.command()
+@_with(_TARGET)
+@click.argument("job")
+@_with(_JSON, _OUTPUT)
+def show(target: Path, job: str, as_json: bool, **options: Any) -> int:
+    """Print a job's whole story: its request, every event with its time, what the server answered."""
+    _answer(as_json, documents.show_document, stories.show, aftercare.show(target, _options(**options), job))
+    return 0
+
+
+@cli.command()
+@_with(_TARGET)
+@click.argument("job", required=False)
+@click.argument("answer", type=click.Choice([answer.value for answer in Answer]), required=False)
+@click.argument("video_id", required=False)
+@_with(_JSON, _OUTPUT, *_ADDRESS, _PROFILE)
+@click.option("--yes", is_flag=True, help="Allow paying once more without being asked.")
+def resolve(
+    target: Path, job: str | None, answer: str | None, video_id: str | None, as_json: bool, **options: Any
+) -> int:
+    """Show the jobs that wait for a person, or answer one: adopt VIDEO_ID, resubmit, or abandon."""
+    if (answer == Answer.ADOPT) != (video_id is not None):
+        raise click.UsageError("adopt takes the id of a video, and nothing else does")
+    chosen = _options(**options)
+    if job is None or answer is None:
+        found, command = resolving.questions(target, chosen, job), _command("resolve", target, chosen)
+        _answer(as_json, documents.questions_document, stories.questions, found, command)
+        return 0
+    work = partial(resolving.resolve, target, chosen, job, Answer(answer), video_id, confirm=_confirm_once_more)
+    _answer(as_json, documents.answered_document, stories.answered, anyio.run(work))
+    return 0
+
+
+@cli.command()
+@_with(_TARGET, _JSON, _OUTPUT)
+def verify(target: Path, as_json: bool, **options: Any) -> int:
+    """Read every finished video again and compare it, and its sidecar, with the ledger. Asks no server."""
+    found = aftercare.verify(target, _options(**options))
+    _answer(as_json, documents.verify_document, stories.verify, found)
+    return found.exit_code
+
+
+@cli.command()
+@_with(_TARGET, _JSON, _OUTPUT)
+def rebuild(target: Path, as_json: bool, **options: Any) -> int:
+    """Make a ledger that is gone anew, of the sidecars beside the videos."""
+    found = anyio.run(aftercare.rebuild, target, _options(**options))
+    _answer(as_json, documents.rebuild_document, stories.rebuild, found)
+    return found.exit_code
+
+
+@cli.command()
+@_with(_TARGET, _JSON, _OUTPUT, *_ADDRESS, _PROFILE)
+@click.option(
+    "--ids", type=click.Path(path_type=Path), metavar="FILE", help="Compare with these ids: a CSV, or one a line."
+)
+def audit(target: Path, as_json: bool, ids: Path | None, **options: Any) -> int:
+    """Compare the ledger with the server's list: videos that no job has, jobs that the server lacks, their cost."""
+    chosen = _options(**options)
+    found = anyio.run(aftercare.audit, target, chosen, ids)
+    _answer(as_json, documents.audit_document, stories.audit, found, _command("resolve", target, chosen))
+    return found.exit_code
 
 
 @cli.command()
@@ -183,18 +266,38 @@ def _options(
     select: Sequence[str] = (),
     limit: int | None = None,
     base_url: str | None = None,
-    allow_http: bool = False,
-    yes: bool = False,
+    **others: Any,
 ) -> Options:
+    """Return the options; ``others`` go by the same name here and there."""
     pairs = [text.partition("=") for text in variables]
     if any(not (name and equals) for name, equals, _ in pairs):
         raise click.UsageError("--var takes NAME=VALUE")
     named = {name: value for name, _, value in pairs}
-    return Options(output, named, tuple(select), limit, base_url, allow_http, yes)
+    return Options(output, named, tuple(select), limit, base_url, **others)
+
+
+def _command(verb: str, target: Path, options: Options) -> list[str]:
+    """Return the beginning of a command about the same campaign, at the same server."""
+    words = ["callsheet", verb, str(target)]
+    words += [] if options.output == Options().output else ["--output", str(options.output)]
+    words += [] if options.base_url is None else ["--base-url", options.base_url]
+    words += [] if options.profile is None else ["--profile", str(options.profile)]
+    return words + ["--allow-http"] * options.allow_http
+
+
+def _on_a_terminal() -> bool:
+    return sys.stdin is not None and sys.stderr is not None and sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def _confirm_once_more(asked: resolving.Spending) -> bool:
+    if not _on_a_terminal():
+        return False
+    stories.spending(render.terminal(stderr=True), asked)
+    return click.confirm("Pay once more?", default=False, err=True)
 
 
 def _confirm(prepared: Prepared) -> bool:
-    if sys.stdin is None or sys.stderr is None or not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if not _on_a_terminal():
         return False
     render.plan(render.terminal(stderr=True), prepared)
     return click.confirm("Spend this?", default=False, err=True)
@@ -207,3 +310,11 @@ def _plan_document(prepared: Prepared) -> dict[str, Any]:
 
 def _print_json(document: dict[str, Any]) -> None:
     click.echo(json.dumps(document, indent=2, ensure_ascii=True))
+
+
+def _answer(as_json: bool, document: Callable[..., dict[str, Any]], people: Callable[..., None], *found: Any) -> None:
+    """Print what was found on standard output: for programs, or for people."""
+    if as_json:
+        _print_json(document(*found))
+    else:
+        people(render.terminal(stderr=False), *found)

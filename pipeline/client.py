@@ -5,7 +5,13 @@ fresh connection (a kept one may die with the request in it), is sent once, and 
 stands before each pool, because httpx's pool leaks connections on cancellation and slows down when it is large.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping
+import base64
+import binascii
+import hashlib
+import ipaddress
+import re
+import socket
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Self
@@ -30,17 +36,23 @@ from pipeline.evidence import (
 )
 from pipeline.jobs import Failure, FailureKind, canonical_json
 from pipeline.retrying import retry_after
-from pipeline.videos import MAX_JSON, parse_failure, parse_object, parse_video
-
-MAX_VIDEO = 1 << 30
-"""Bytes. Clips are a few MiB; an endless body must not fill the disk."""
+from pipeline.videos import MAX_JSON, MAX_PAGE, Page, parse_failure, parse_object, parse_page, parse_video
 
 POSTS_AT_ONCE = 4
 """How many POSTs may be under way. Whoever announces one takes a place first, so a crash leaves no more doubts."""
 
+SUBMIT_DEADLINE = 180.0
+"""Seconds that a POST may take. Giving up early makes doubt: a gateway may take minutes."""
+
+SLOWEST = 1024
+"""Bytes a second. httpx's timeouts never fire while a byte comes now and then."""
+
 _POLLS_AT_ONCE = 8
-_MAX_REDIRECTS = 5
-_SUBMIT_TIMEOUT = httpx.Timeout(180.0, connect=15.0)  # giving up early makes doubt: a gateway may take minutes
+_MAX_REDIRECTS = 3
+_STALL = 30.0
+_LONGEST_DOWNLOAD = 3600.0
+_PAGE = 100
+_SUBMIT_TIMEOUT = httpx.Timeout(SUBMIT_DEADLINE, connect=15.0)
 _GET_TIMEOUT = httpx.Timeout(60.0, connect=15.0)
 # Nothing of the request was acted upon: it never left, or never had a server to go to.
 _UNSENT = (
@@ -100,7 +112,6 @@ class VideosClient:
         self._poll = pool(_POLLS_AT_ONCE, _POLLS_AT_ONCE, _GET_TIMEOUT)
         self._content = pool(downloads, downloads, _GET_TIMEOUT)
         self._poll_turns = anyio.CapacityLimiter(_POLLS_AT_ONCE)
-        self._content_turns = anyio.CapacityLimiter(downloads)
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -115,14 +126,34 @@ class VideosClient:
         """Send one POST, and say what is certain about it. Run it shielded: a cancelled POST is an unknown one."""
         headers = {"Content-Type": "application/json", "Idempotency-Key": idempotency_key}
         body = canonical_json(request).encode()
-        try:
-            async with self._submit.stream("POST", self._url(), content=body, headers=headers) as response:
-                answer = await self._read(response)
-        except _UNSENT as error:
-            return NotSent(_failure(FailureKind.NOT_SENT, error))
-        except _NO_ANSWER as error:
-            return Ambiguity(_failure(FailureKind.AMBIGUOUS, error))
+        answer = None
+        with anyio.move_on_after(SUBMIT_DEADLINE):
+            try:
+                async with self._submit.stream("POST", self._url(), content=body, headers=headers) as response:
+                    answer = await self._read(response)
+            except _UNSENT as error:
+                return NotSent(_failure(FailureKind.NOT_SENT, error))
+            except _NO_ANSWER as error:
+                return Ambiguity(_failure(FailureKind.AMBIGUOUS, error))
+        if answer is None:
+            message = f"no whole answer within {SUBMIT_DEADLINE:.0f} seconds"
+            return Ambiguity(Failure(FailureKind.AMBIGUOUS, message))
         return _post_outcome(answer)
+
+    async def list_page(self, after: str | None) -> Page | Silence:
+        """Ask for the account's newest jobs, or for those older than ``after``."""
+        query = {"limit": str(_PAGE), "order": "desc"} | ({"after": after} if after else {})
+        async with self._poll_turns:
+            try:
+                async with self._poll.stream("GET", self._url(), params=query) as response:
+                    answer = await self._read(response, MAX_PAGE)
+            except _NO_ANSWER as error:
+                return Silence(_failure(FailureKind.SERVER, error))
+        page = parse_page(answer.body, answer.headers) if answer.status == 200 else None
+        if page is None:
+            failure = parse_failure(answer.status, answer.headers, answer.body)
+            return Silence(failure, retry_after(answer.headers))
+        return page
 
     async def retrieve(self, video_id: str) -> PollOutcome:
         """Ask for the status. The Video is an answer whatever the HTTP status is; under an error status, by its id."""
@@ -138,29 +169,42 @@ class VideosClient:
         failure = parse_failure(answer.status, answer.headers, answer.body)
         return NotThere(failure) if answer.status in {404, 410} else Silence(failure, retry_after(answer.headers))
 
-    async def download(self, video_id: str, write: Callable[[bytes], None]) -> Received | BadFile | NotThere | Silence:
-        """Hand the content's bytes to ``write``, as they come, and say how it ended."""
-        async with self._content_turns:
-            try:
-                async with self._redirected(self._url(video_id, "content")) as response:
-                    return await self._receive(response, write)
-            except _NO_ANSWER as error:
-                return Silence(_failure(FailureKind.SERVER, error))
+    async def download(
+        self, video_id: str, write: Callable[[bytes], None], *, most: int
+    ) -> Received | BadFile | NotThere | Silence:
+        """Hand the content's bytes to ``write``, as they come, and say how it ended. ``most`` bytes are taken."""
+        try:
+            async with self._redirected(self._url(video_id, "content")) as response:
+                return await self._receive(response, write, most)
+        except _NO_ANSWER as error:
+            return Silence(_failure(FailureKind.SERVER, error))
 
     async def _receive(
-        self, response: httpx.Response, write: Callable[[bytes], None]
+        self, response: httpx.Response, write: Callable[[bytes], None], most: int
     ) -> Received | BadFile | NotThere | Silence:
         if response.status_code != 200:
             answer = await self._read(response)
             failure = parse_failure(answer.status, answer.headers, answer.body)
             return NotThere(failure) if answer.status in _NOT_YET else Silence(failure, retry_after(answer.headers))
-        received = 0
-        async for chunk in response.aiter_raw():
-            received += len(chunk)
-            if received > MAX_VIDEO:
-                return BadFile(Failure(FailureKind.BAD_OUTPUT, f"the content is longer than {MAX_VIDEO >> 20} MiB"))
-            write(chunk)
-        return Received()
+        if response.headers.get("content-encoding", "identity") != "identity":
+            return _bad(f"the content is encoded ({response.headers['content-encoding'][:40]}): nobody asked for that")
+        digests = [(hashlib.new(name), expected) for name, expected in _digests(response.headers)]
+        received = mark = 0
+        now = anyio.current_time()
+        with anyio.CancelScope(deadline=now + _LONGEST_DOWNLOAD), anyio.CancelScope(deadline=now + _STALL) as pace:
+            async for chunk in response.aiter_raw():
+                received += len(chunk)
+                if received > most:
+                    return _bad(f"the content is longer than {most >> 20} MiB; limits: max_video_mib allows more")
+                if received - mark >= SLOWEST * _STALL:
+                    mark, pace.deadline = received, anyio.current_time() + _STALL
+                write(chunk)
+                for digest, _ in digests:
+                    digest.update(chunk)
+            if any(digest.digest() != expected for digest, expected in digests):
+                return _bad("the content is not what the server's own digest says")
+            return Received()
+        return Silence(Failure(FailureKind.SERVER, f"the content came too slowly: {received} bytes so far"))
 
     @asynccontextmanager
     async def _redirected(self, url: str) -> AsyncIterator[httpx.Response]:
@@ -180,14 +224,16 @@ class VideosClient:
             target = target.join(response.headers["location"])
             if target.scheme not in {"https", home.scheme}:
                 raise httpx.UnsupportedProtocol("redirected to an address that is not https")
+            if may_not_follow(await _addresses(home), await _addresses(target)):
+                raise httpx.UnsupportedProtocol("redirected to an address inside a private network")
         raise httpx.TooManyRedirects(f"more than {_MAX_REDIRECTS} redirects")
 
-    async def _read(self, response: httpx.Response) -> _Answer:
-        """Return the answer with at most MAX_JSON+1 bytes of its body, the key's bytes removed from them."""
+    async def _read(self, response: httpx.Response, limit: int = MAX_JSON) -> _Answer:
+        """Return the answer with little more than ``limit`` bytes of its body, the key's bytes removed from them."""
         body = bytearray()
         async for chunk in response.aiter_raw():
             body += chunk
-            if len(body) > MAX_JSON:
+            if len(body) > limit:
                 break
         clean = bytes(body) if self._key is None else self._key.redact(bytes(body))
         return _Answer(response.status_code, response.headers, clean)
@@ -209,6 +255,37 @@ def _post_outcome(answer: _Answer) -> PostOutcome:
     if clean:
         return Refusal(failure, retry_after(answer.headers), answer.body)
     return Ambiguity(failure, answer.body)
+
+
+def may_not_follow(home: Iterable[str], target: Iterable[str]) -> bool:
+    """Tell whether a redirect leads from the internet into a private network: no server sends us to our neighbours."""
+    return all(_is_public(address) for address in home) and not all(_is_public(address) for address in target)
+
+
+def _is_public(address: str) -> bool:
+    return ipaddress.ip_address(address.partition("%")[0]).is_global
+
+
+async def _addresses(url: httpx.URL) -> list[str]:
+    found = await anyio.getaddrinfo(url.host, url.port or 443, type=socket.SOCK_STREAM)
+    return [str(entry[4][0]) for entry in found]
+
+
+def _digests(headers: Mapping[str, str]) -> Iterable[tuple[str, bytes]]:
+    """Yield what the server says the bytes hash to. Not the ETag: of an encrypted object it only looks like an MD5."""
+    told = [("md5", headers.get("content-md5", ""))]
+    for name in ("repr-digest", "digest"):
+        told += re.findall(r"(sha-256|sha-512)=:?([A-Za-z0-9+/=]+)", headers.get(name, ""), re.IGNORECASE)
+    for name, text in told:
+        try:
+            if text:
+                yield name.lower().replace("-", ""), base64.b64decode(text, validate=True)
+        except binascii.Error:
+            continue
+
+
+def _bad(message: str) -> BadFile:
+    return BadFile(Failure(FailureKind.BAD_OUTPUT, message))
 
 
 def _failure(kind: FailureKind, error: Exception) -> Failure:

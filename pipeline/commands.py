@@ -4,6 +4,7 @@ Real clocks, real randomness and the environment come in here and nowhere else.
 """
 
 import os
+import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -16,16 +17,18 @@ import anyio
 
 from pipeline import files
 from pipeline.blocking import in_threads
+from pipeline.breakers import Signals, Stop
 from pipeline.client import POSTS_AT_ONCE, VideosClient
-from pipeline.decisions import Policy
-from pipeline.errors import StorageError, UsageError
+from pipeline.decisions import policy
+from pipeline.errors import LedgerError, StorageError, UsageError
 from pipeline.events import Renamed
 from pipeline.files import Loaded
 from pipeline.jobs import Failure, State
 from pipeline.ledger import reading
-from pipeline.ledger.lock import run_lock
+from pipeline.ledger.home import moved_in
+from pipeline.ledger.lock import Lock, run_lock
 from pipeline.ledger.store import SqliteLedger
-from pipeline.limits import Contact, RateLimiter, Slots
+from pipeline.limits import Adaptive, Contact, Places, RateLimiter, Slots
 from pipeline.outputs import storage_errors
 from pipeline.preparation import (
     Campaign,
@@ -38,14 +41,15 @@ from pipeline.preparation import (
     prepare,
     selection,
 )
+from pipeline.reconciliation import Reconciler
 from pipeline.report import Status
 from pipeline.runner import Run
-from pipeline.steps import Signals, Stop, Tools
+from pipeline.steps import Tools
 from pipeline.supervision import Progress, attended
 
 _STRICT_RULES = "sora-request"
-_EXITS = {Stop.AUTH: 4, Stop.QUOTA: 4, Stop.DOUBT: 69, Stop.CONFIG: 69, Stop.UNREACHABLE: 69}
-_GRAVEST_FIRST = (4, 3, 69, 1, 0)
+_EXITS = dict.fromkeys(Stop, 69) | {Stop.AUTH: 4, Stop.QUOTA: 4, Stop.BUDGET: 6, Stop.DISK: 5}
+_GRAVEST_FIRST = (5, 4, 6, 3, 69, 1, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +65,7 @@ class Ended:
 
 def validate(manifest: Path, options: Options) -> Loaded:
     """Return the checked manifest, whole whatever is selected. Raises ManifestError with all of its problems."""
-    loaded = files.load(manifest, variables=options.variables)
+    loaded = files.load(manifest, variables=options.variables, own=options.profile)
     selection(loaded.specs, options)
     return loaded
 
@@ -91,18 +95,43 @@ async def run(cleared: Cleared, *, progress: Progress) -> Ended:
     campaign = cleared.prepared.campaign
     with storage_errors(campaign.folder):
         campaign.folder.mkdir(parents=True, exist_ok=True)
-    with run_lock(campaign.lock):
+    with run_lock(campaign.lock) as lock:
         if not campaign.ledger.exists() and campaign.outputs.holds_videos():
             raise StorageError(
                 f"{campaign.folder} holds videos and no ledger: running would pay for them again. "
-                "Bring ledger.db back, or choose another --output"
+                "Bring ledger.db back, make it anew with `callsheet rebuild`, or choose another --output"
             )
-        blocking = in_threads(1)
-        ledger = SqliteLedger.create_or_open(campaign.ledger, now=time.time, blocking=blocking)
+        ledger = SqliteLedger.create_or_open(
+            campaign.ledger, now=time.time, blocking=in_threads(1), fallbacks=(campaign.outputs.videos, _state_home())
+        )
         try:
+            warning = await _move_in(ledger, campaign, lock, takeover=cleared.options.takeover)
+            if warning is not None:
+                progress.note(f"Taking over: {warning}.")
             return await _run(cleared, ledger, progress)
         finally:
             ledger.close()
+
+
+async def _move_in(ledger: SqliteLedger, campaign: Campaign, lock: Lock, *, takeover: bool) -> str | None:
+    """Note that this is the place where the ledger is run; return what speaks against it.
+
+    Raises LedgerError, without a person's word, where it may be run elsewhere too.
+    """
+    with reading.opened(campaign.ledger) as connection:
+        before = reading.settings(connection).get("home")
+    path = campaign.ledger.absolute()
+    here = {"inode": path.stat().st_ino, "host": socket.gethostname(), "path": str(path)}
+    home, warning = moved_in(before, lock.last, here)
+    if warning is not None and not takeover:
+        raise LedgerError(f"{warning}. If you know that it is not so, use --takeover")
+    await ledger.remember(home=home)
+    lock.sign(generation=home["generation"])
+    return warning
+
+
+def _state_home() -> Path:
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "callsheet"
 
 
 async def _run(cleared: Cleared, ledger: SqliteLedger, progress: Progress) -> Ended:
@@ -122,29 +151,45 @@ async def _run(cleared: Cleared, ledger: SqliteLedger, progress: Progress) -> En
     bundled = _simulator(campaign.simulator, rules) if cleared.url is None else nullcontext()
     with bundled as app:
         async with VideosClient(cleared.base_url, key=key, downloads=limits.downloads, app=app) as client:
-            tools = Tools(
-                client=client,
-                outputs=campaign.outputs,
-                profile=profile,
-                posts=anyio.Semaphore(POSTS_AT_ONCE),
-                submits=RateLimiter(limits.requests_per_minute / 60),
-                polls=RateLimiter(limits.polls_per_second),
-                signals=signals,
-                key_fingerprint=key.fingerprint if key else None,
-                now=time.time,
-                rng=SystemRandom(),
-                blocking=in_threads(limits.downloads),
-            )
             work = Run(
                 ledger=ledger,
-                tools=tools,
+                tools=_tools(cleared, ledger, client, signals),
                 slots=Slots(limits.max_in_flight),
-                policy=Policy(replay=profile.abilities.idempotency),
+                policy=policy(profile, resubmit_absent=cleared.options.resubmit_absent),
                 wanted=lambda job: job.name in prepared.selected,
                 observe=progress.observe,
             )
-            received = await attended(work, signals, progress)
+            received = await attended(work, signals, progress, grace=cleared.options.grace)
     return _ended(_status(campaign), signals, prepared.selected, received)
+
+
+def _tools(cleared: Cleared, ledger: SqliteLedger, client: VideosClient, signals: Signals) -> Tools:
+    prepared, key = cleared.prepared, cleared.key
+    profile, limits = prepared.loaded.profile, prepared.loaded.limits
+    with reading.opened(prepared.campaign.ledger) as connection:
+        learned = reading.settings(connection).get("learned_rate")
+    pace = Adaptive(limits.requests_per_minute / 60, learned)
+    polls = RateLimiter(limits.polls_per_second)
+    settle = profile.doubt.settle
+    return Tools(
+        client=client,
+        outputs=prepared.campaign.outputs,
+        profile=profile,
+        posts=anyio.Semaphore(POSTS_AT_ONCE),
+        submits=RateLimiter(pace.rate),
+        pace=pace,
+        polls=polls,
+        downloads=Places(limits.downloads),
+        reconciler=Reconciler(client, claimed=ledger.claimed, turn=polls.acquire, settle=settle, now=time.time),
+        remember=ledger.remember,
+        max_in_flight=limits.max_in_flight,
+        max_video_mib=limits.max_video_mib,
+        signals=signals,
+        key_fingerprint=key.fingerprint if key else None,
+        now=time.time,
+        rng=SystemRandom(),
+        blocking=in_threads(limits.downloads),
+    )
 
 
 async def simulate(*, port: int, state: Path | None, stock: bool, speed: float, started: Callable[[str], None]) -> None:
@@ -194,7 +239,7 @@ async def _enrol(ledger: SqliteLedger, prepared: Prepared, options: Options) -> 
         "currency": price.currency if price else None,
         "vars": {**prepared.remembered, **options.variables},
     }
-    await ledger.enrol(loaded.specs, settings=settings)
+    await ledger.enrol(loaded.specs, settings=settings, max_cost=options.max_cost)
 
 
 def _ended(status: Status, signals: Signals, selected: frozenset[str], received: int | None) -> Ended:
@@ -209,6 +254,7 @@ def _ended(status: Status, signals: Signals, selected: frozenset[str], received:
 def _status(campaign: Campaign) -> Status:
     with reading.opened(campaign.ledger) as connection:
         settings, jobs = reading.settings(connection), tuple(reading.jobs(connection))
+        budget = reading.budget(connection)
     # A run that died before its first commit has left no settings.
     name, currency = settings.get("name", campaign.folder.name), settings.get("currency")
-    return Status(name, str(campaign.folder.absolute()), currency, jobs)
+    return Status(name, str(campaign.folder.absolute()), currency, jobs, budget)

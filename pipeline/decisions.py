@@ -11,6 +11,7 @@ from enum import Enum, auto
 
 from pipeline.events import (
     Accepted,
+    Adopted,
     Completed,
     Doubted,
     Event,
@@ -23,6 +24,7 @@ from pipeline.events import (
     Progressed,
     Published,
     Refused,
+    Resubmitted,
     Returned,
     Stuck,
     Verified,
@@ -35,6 +37,7 @@ from pipeline.evidence import (
     Evidence,
     Fetched,
     Found,
+    Matched,
     NoFile,
     NotSent,
     NotThere,
@@ -44,8 +47,10 @@ from pipeline.evidence import (
     Refusal,
     Seen,
     Silence,
+    Unreadable,
 )
 from pipeline.jobs import FOR_A_PERSON, OVER, Failure, FailureKind, Job, State
+from pipeline.profile import Profile
 from pipeline.videos import Status, Video
 
 
@@ -56,6 +61,8 @@ class Do(Enum):
     """Wait for a turn to send a POST; ends in Ready or Closed."""
     SUBMIT = auto()
     """Send the POST whose intent is on disk, with the key in it; ends in NotSent, Refusal, Acceptance or Ambiguity."""
+    RECONCILE = auto()
+    """Look for the job in the server's list; ends in Matched, NotThere, Unreadable or Silence."""
     POLL = auto()
     """Ask for the status when it is due; ends in Seen, NotThere or Silence."""
     DOWNLOAD = auto()
@@ -80,19 +87,41 @@ class Moment:
 class Policy:
     """The numbers in the decisions. Seconds and counts.
 
-    ``replay``: the profile says that a repeated Idempotency-Key never creates a second job. The others bound how
-    long an answer that may still change is asked for again: an id that the server stopped knowing may be replication
-    lag, a content that is not there may be a few seconds behind its status.
+    ``replay``: the profile says that a repeated Idempotency-Key never creates a second job; it is believed for
+    ``key_life``. ``listing``: the profile says that the server lists its jobs. What two complete lists that are
+    ``between`` apart do not show, ``settle`` after the intent, was probably never created: a request can hardly be
+    under way for longer. That is an assumption, so the job is held then, unless a person said ``resubmit_absent``.
+
+    The others bound how long an answer that may still change is asked for again: an id that the server stopped
+    knowing may be replication lag, a content that is not there may be a few seconds behind its status.
     """
 
     replay: bool = False
     replays: int = 3
+    key_life: float = 12 * 3600.0
+    listing: bool = False
+    settle: float = 900.0
+    between: float = 60.0
+    resubmit_absent: bool = False
     lost_polls: int = 10
     lost_after: float = 900.0
     stuck_after: float = 6 * 3600.0
     content_after: float = 900.0
     bad_files: int = 3
     silences: int = 20
+
+
+def policy(profile: Profile, *, resubmit_absent: bool = False) -> Policy:
+    """Return the numbers for a server."""
+    able, doubt = profile.abilities, profile.doubt
+    return Policy(
+        replay=able.idempotency,
+        listing=able.list and not able.idempotency,
+        key_life=doubt.key_life,
+        settle=doubt.settle,
+        between=doubt.between,
+        resubmit_absent=resubmit_absent,
+    )
 
 
 Action = Event | Do | None
@@ -136,9 +165,34 @@ def _accepted(job: Job, e: Acceptance, m: Moment, p: Policy) -> Action:
 
 
 def _clear_doubt(job: Job, e: Evidence, m: Moment, p: Policy) -> Action:
-    if p.replay:
+    if p.replay and 0 <= m.now - (job.intended_at or 0.0) < p.key_life:
         return Do.PREPARE if m.tries < p.replays else None
+    if p.listing:
+        return Do.RECONCILE
     return Held(failure=job.failure or Failure(FailureKind.AMBIGUOUS, "the server cannot be asked about it"))
+
+
+def _look_again(job: Job, e: Found, m: Moment, p: Policy) -> Action:
+    return Do.RECONCILE if p.listing else None
+
+
+def _adopted(job: Job, e: Matched, m: Moment, p: Policy) -> Action:
+    video = e.video
+    return Adopted(video_id=video.id, status=video.word, submitted_at=m.now, by=e.by, others=e.others, raw=video.raw)
+
+
+def _absent(job: Job, e: NotThere, m: Moment, p: Policy) -> Action:
+    """Believe the second of two lists, when the request cannot be under way any more."""
+    if m.tries < 2 or m.waited < p.between or m.now - (job.intended_at or 0.0) < p.settle:
+        return Do.RECONCILE
+    if p.resubmit_absent:
+        return Resubmitted(by="--resubmit-absent", approvals=job.approvals + 1, sunk=job.sunk + (job.price or 0.0))
+    message = "probably never created: two complete lists of the server do not show it"
+    return Held(failure=Failure(FailureKind.AMBIGUOUS, message))
+
+
+def _still_held(job: Job, e: NotThere, m: Moment, p: Policy) -> Action:
+    return _absent(job, e, m, p) if p.resubmit_absent else None
 
 
 def _doubt_remains(job: Job, e: Ambiguity | Refusal, m: Moment, p: Policy) -> Action:
@@ -230,6 +284,15 @@ _DECISIONS: Mapping[tuple[State, type[Evidence]], Callable[..., Action]] = {
     (_S.IN_DOUBT, Refusal): _doubt_remains,
     (_S.IN_DOUBT, Acceptance): _accepted,
     (_S.IN_DOUBT, Ambiguity): _doubt_remains,
+    (_S.IN_DOUBT, Matched): _adopted,
+    (_S.IN_DOUBT, NotThere): _absent,
+    (_S.IN_DOUBT, Unreadable): lambda job, e, m, p: Held(failure=e.failure),
+    (_S.IN_DOUBT, Silence): _at_most(Do.RECONCILE, lambda p: p.silences),
+    (_S.HELD, Found): _look_again,
+    (_S.HELD, Matched): _adopted,
+    (_S.HELD, NotThere): _still_held,
+    (_S.HELD, Unreadable): _leave,
+    (_S.HELD, Silence): _leave,
     (_S.SUBMITTED, Found): _always(Do.POLL),
     (_S.SUBMITTED, Recorded): _always(Do.POLL),
     (_S.SUBMITTED, Seen): _seen,
@@ -247,7 +310,10 @@ _DECISIONS: Mapping[tuple[State, type[Evidence]], Callable[..., Action]] = {
     (_S.VERIFIED, NoFile): _missing,
     (_S.DONE, NoFile): _missing,
     **{(state, Recorded): _leave for state in OVER | FOR_A_PERSON | {_S.DONE}},
-    **{(state, Found): _leave for state in OVER | {_S.HELD, _S.DONE}},
+    **{(state, Found): _leave for state in (_S.FAILED, _S.DONE)},
+    (_S.EXPIRED, Found): lambda job, e, m, p: Do.PLACE if job.sha256 else None,
+    (_S.EXPIRED, Placed): lambda job, e, m, p: Published(path=e.path),
+    (_S.EXPIRED, NoFile): _leave,
     **{(state, Found): _always(Do.POLL) for state in (_S.LOST, _S.STUCK)},
     **{(state, Seen): _seen for state in (_S.LOST, _S.STUCK)},
     **{(state, kind): _leave for state in (_S.LOST, _S.STUCK) for kind in (NotThere, Silence)},

@@ -8,6 +8,7 @@ A job's failure is a value in the ledger, never an exception. An exception ends 
       CredentialError                 4    the key is missing or unusable
       StorageError                    5    the ledger or the disk cannot be trusted
         LedgerError                   5
+      Unreachable                     69   the server gives no usable answer: ask again later
       LedgerLocked                    75   another run holds the ledger
     IllegalTransition                 a bug: an event that its state does not know
 """
@@ -66,6 +67,12 @@ class StorageError(CallsheetError):
 
 class LedgerError(StorageError):
     """The ledger cannot be read or written. A commit that raised this may have happened: read again, never retry."""
+
+
+class Unreachable(CallsheetError):
+    """The server gives no usable answer to a question that costs nothing: ask again later."""
+
+    exit_code = 69
 
 
 class LedgerLocked(CallsheetError):

@@ -71,6 +71,44 @@ class Accepted(_Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Adopted(_Event):
+    """A video at the server was found to be this job's. ``by``: the list, or who said so. ``others`` would fit too."""
+
+    video_id: str
+    submitted_at: float
+    status: str
+    by: str
+    others: tuple[str, ...] = ()
+    failure: None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resubmitted(_Event):
+    """``by`` said that it may be paid for once more, whatever became of the attempt before."""
+
+    by: str
+    approvals: int
+    sunk: float
+    video_id: None = None
+    submitted_at: None = None
+    expires_at: None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Abandoned(_Event):
+    """``by`` gave it up. It may have been paid."""
+
+    by: str
+    approvals: int
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reprieved(_Event):
+    """The refusal was everybody's, so hardly this job's fault. Nothing was created: still to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Progressed(_Event):
     """The server uses another word for the job than before."""
 
@@ -156,6 +194,10 @@ Event = (
     | Doubted
     | Held
     | Accepted
+    | Adopted
+    | Resubmitted
+    | Abandoned
+    | Reprieved
     | Progressed
     | Completed
     | Failed
@@ -169,6 +211,14 @@ Event = (
 )
 
 _S = State
+_FOUND: Mapping[type[Event], State] = {Adopted: _S.SUBMITTED}
+_BY_A_PERSON: Mapping[type[Event], State] = {Resubmitted: _S.PLANNED, Abandoned: _S.FAILED}
+_SHOWN_AGAIN: Mapping[type[Event], State] = {
+    Progressed: _S.SUBMITTED,
+    Completed: _S.COMPLETED,
+    Failed: _S.FAILED,
+    Expired: _S.EXPIRED,
+}
 _MOVES: Mapping[State, Mapping[type[Event], State]] = {
     _S.PLANNED: {Intended: _S.SUBMITTING},
     _S.SUBMITTING: {
@@ -178,8 +228,8 @@ _MOVES: Mapping[State, Mapping[type[Event], State]] = {
         Doubted: _S.IN_DOUBT,
     },
     # No refusal here: after one ambiguous request a later "no" proves nothing about the first (doubt is sticky).
-    _S.IN_DOUBT: {Accepted: _S.SUBMITTED, Doubted: _S.IN_DOUBT, Held: _S.HELD},
-    _S.HELD: {},
+    _S.IN_DOUBT: {Accepted: _S.SUBMITTED, Doubted: _S.IN_DOUBT, Held: _S.HELD, **_FOUND, **_BY_A_PERSON},
+    _S.HELD: {**_FOUND, **_BY_A_PERSON},
     _S.SUBMITTED: {
         Progressed: _S.SUBMITTED,
         Completed: _S.COMPLETED,
@@ -191,11 +241,13 @@ _MOVES: Mapping[State, Mapping[type[Event], State]] = {
     _S.COMPLETED: {Verified: _S.VERIFIED, Expired: _S.EXPIRED},
     _S.VERIFIED: {Published: _S.DONE, Missing: _S.COMPLETED},
     _S.DONE: {Missing: _S.COMPLETED},
-    _S.FAILED: {},
-    _S.EXPIRED: {},
+    # The file's triggers let back only what was refused, and never what may have been paid.
+    _S.FAILED: {Reprieved: _S.PLANNED},
+    # A file that was here before may come back to the disk.
+    _S.EXPIRED: {Published: _S.DONE},
     # Asked for once more by every run: a poll is free, and the video is paid.
-    _S.LOST: {Progressed: _S.SUBMITTED, Completed: _S.COMPLETED, Failed: _S.FAILED, Expired: _S.EXPIRED},
-    _S.STUCK: {Progressed: _S.SUBMITTED, Completed: _S.COMPLETED, Failed: _S.FAILED, Expired: _S.EXPIRED},
+    _S.LOST: {**_SHOWN_AGAIN, **_BY_A_PERSON},
+    _S.STUCK: {**_SHOWN_AGAIN, **_BY_A_PERSON},
 }
 
 #: The one table. Whatever is not in it cannot happen. A new name never changes where a job stands.

@@ -66,6 +66,22 @@ class Ambiguity:
 
 
 @dataclass(frozen=True, slots=True)
+class Matched:
+    """The server's list shows a video that is this job's. ``by`` says how it was recognised; ``others`` fit as well."""
+
+    video: Video
+    by: str
+    others: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """The server's list can neither show the job nor its absence."""
+
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
 class Seen:
     """The server showed the Video."""
 
@@ -119,5 +135,7 @@ class NoFile:
 
 PostOutcome = NotSent | Refusal | Acceptance | Ambiguity
 PollOutcome = Seen | NotThere | Silence
+LookupOutcome = Matched | NotThere | Unreadable | Silence
 DownloadOutcome = Fetched | BadFile | NotThere | Silence
-Evidence = Found | Recorded | Ready | Closed | PostOutcome | PollOutcome | DownloadOutcome | Placed | NoFile
+Outcome = PostOutcome | LookupOutcome | PollOutcome | DownloadOutcome | Placed | NoFile
+Evidence = Found | Recorded | Ready | Closed | Outcome

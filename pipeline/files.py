@@ -38,8 +38,8 @@ class Loaded:
         return replace(self.profile.limits, **self.manifest.limits)
 
 
-def load(path: Path, *, variables: Mapping[str, str]) -> Loaded:
-    """Return the manifest's jobs, checked. ``variables`` replace texts of its ``vars``.
+def load(path: Path, *, variables: Mapping[str, str], own: Path | None = None) -> Loaded:
+    """Return the manifest's jobs, checked. ``variables`` replace texts of its ``vars``; ``own`` is a profile's file.
 
     Raises ManifestError with every problem in the manifest and in its tables, and with the warnings.
     """
@@ -50,7 +50,7 @@ def load(path: Path, *, variables: Mapping[str, str]) -> Loaded:
     for written, place in manifest.tables.items():
         rows[written], unfit = _table(path, written, place)
         found += unfit
-    chosen, unfit = _profile(manifest)
+    chosen, unfit = _profile(manifest, own_profile(own) if own else None)
     found += unfit
     rules = schema(chosen.request.schema.removesuffix(_SCHEMA)) if chosen else {}
     specs, unfit = expand(manifest, chosen.request if chosen else RequestRules("", {}), rules, rows)
@@ -88,7 +88,24 @@ def profile(name: str) -> Profile:
     if name not in profile_names():
         raise UsageError(f"there is no profile {name!r}; there are {', '.join(profile_names())}")
     file = f"{name}{_PROFILE}"
-    document, found = source.parse((_profiles() / file).read_bytes(), file=file)
+    return _checked_profile((_profiles() / file).read_bytes(), file)
+
+
+def own_profile(path: Path) -> Profile:
+    """Return a user's profile. Raises UsageError where it cannot be read, ManifestError where it breaks the schema."""
+    return _checked_profile(bytes_of(path, source.MAX_BYTES), str(path))
+
+
+def bytes_of(path: Path, most: int) -> bytes:
+    """Return what is in a file that an option names. Raises UsageError for one that cannot be read, or has more."""
+    try:
+        return _content(path, most)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path} cannot be read: {_why(error)}") from error
+
+
+def _checked_profile(data: bytes, file: str) -> Profile:
+    document, found = source.parse(data, file=file)
     found = found or problems(document, schema("profile")) if document else found
     if document is None or found:
         raise ManifestError(found)
@@ -152,9 +169,13 @@ def _why(error: Exception) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
-def _profile(manifest: Manifest) -> tuple[Profile | None, list[Problem]]:
+def _profile(manifest: Manifest, own: Profile | None) -> tuple[Profile | None, list[Problem]]:
     """Return the manifest's profile; for an unknown name the nearest, so that the jobs can be checked."""
     names, name = profile_names(), manifest.provider
+    if own is not None and name:
+        if own.name != name:
+            raise UsageError(f"the manifest asks for the profile {name!r}, and the file given is {own.name!r}")
+        return own, []
     if name in names or not name:
         return profile(name) if name else None, []
     near = hints.close(name, names)

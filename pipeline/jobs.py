@@ -51,6 +51,7 @@ class FailureKind(StrEnum):
     LOST = "lost"
     STUCK = "stuck"
     BAD_OUTPUT = "bad_output"
+    ABANDONED = "abandoned"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,9 @@ def canonical_json(value: Any) -> str:
 class Job:
     """A row of the ledger: what was asked, and how far it came. Changed only by ``apply``.
 
-    Times are seconds since the epoch. ``price`` is None where nobody knows it, never zero instead.
+    Times are seconds since the epoch. ``price`` is None where nobody knows it, never zero instead. ``approvals``
+    counts how often a person said that it may be paid for once more, or given up; ``sunk`` is what the attempts
+    before that cost.
     """
 
     name: str
@@ -111,6 +114,8 @@ class Job:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     state: State = State.PLANNED
     attempt: int = 0
+    approvals: int = 0
+    sunk: float = 0.0
     idempotency_key: str | None = None
     base_url: str | None = None
     key_fingerprint: str | None = None

@@ -1,7 +1,10 @@
 """How often, how many, and whether at all. Arithmetic on the run's own clock; no limit knows what it limits."""
 
+import heapq
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from itertools import count
 
 import anyio
 
@@ -13,11 +16,16 @@ class RateLimiter:
     """
 
     def __init__(self, rate: float, *, burst: int = 1) -> None:
-        self._interval = 1.0 / rate
-        self._tolerance = self._interval * (burst - 1)
+        self._burst = burst
         self._next = -math.inf
         self._held_until = -math.inf
         self._queue = anyio.Lock()
+        self.set_rate(rate)
+
+    def set_rate(self, rate: float) -> None:
+        """Give ``rate`` turns a second from the next turn on."""
+        self._interval = 1.0 / rate
+        self._tolerance = self._interval * (self._burst - 1)
 
     def reserve(self, now: float) -> float:
         """Return the instant of the next turn, without taking it."""
@@ -38,6 +46,87 @@ class RateLimiter:
             while (turn := self.reserve(anyio.current_time())) > anyio.current_time():  # noqa: ASYNC110
                 await anyio.sleep_until(turn)
             self.take(anyio.current_time())
+
+
+class Adaptive:
+    """A rate that a server teaches: halved when it says that we are too fast, raised a little with every good minute.
+
+    Additive increase, multiplicative decrease, between one turn a minute and ``ceiling``; turns a second. Several
+    complaints within CONGESTION seconds are one.
+    """
+
+    CONGESTION = 10.0
+    STEP = 1 / 60  # one more a minute
+    FLOOR = 1 / 60
+
+    def __init__(self, ceiling: float, learned: float | None = None) -> None:
+        self._ceiling = ceiling
+        self._floor = min(self.FLOOR, ceiling)
+        self.rate = ceiling if learned is None else min(max(learned, self._floor), ceiling)
+        self._complaint = -math.inf
+        self._good_since = math.inf
+
+    def throttled(self, now: float, until: float) -> bool:
+        """Note a complaint that asks for silence ``until`` then; True where the rate falls."""
+        again = now < self._complaint + self.CONGESTION
+        self._complaint = self._good_since = max(now, until)
+        if not again:
+            self.rate = max(self._floor, self.rate / 2)
+        return not again
+
+    def went_well(self, now: float) -> bool:
+        """Note an answer without a complaint; True where the rate rises."""
+        self._good_since = min(self._good_since, max(now, self._complaint))
+        if self.rate >= self._ceiling or now < self._good_since + 60.0:
+            return False
+        self._good_since = now
+        self.rate = min(self._ceiling, self.rate + self.STEP)
+        return True
+
+
+class Places:
+    """A number of places, the most urgent of those who wait first."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self._free = number
+        self._order = count()
+        self._waiting: list[tuple[float, int, anyio.Event]] = []
+
+    @asynccontextmanager
+    async def place(self, urgency: float) -> AsyncIterator[None]:
+        """Wait for a place and keep it for the block. The smaller the number, the more urgent."""
+        if self._free > 0:
+            self._free -= 1
+        else:
+            await self._handed_over(urgency)
+        try:
+            yield
+        finally:
+            self._pass_on()
+
+    def waiting(self) -> tuple[int, float]:
+        """Return how many wait, and the urgency of the one that is next."""
+        return len(self._waiting), self._waiting[0][0] if self._waiting else math.inf
+
+    async def _handed_over(self, urgency: float) -> None:
+        mine = (urgency, next(self._order), anyio.Event())
+        heapq.heappush(self._waiting, mine)
+        try:
+            await mine[2].wait()
+        except BaseException:
+            if mine in self._waiting:
+                self._waiting.remove(mine)
+                heapq.heapify(self._waiting)
+            else:
+                self._pass_on()
+            raise
+
+    def _pass_on(self) -> None:
+        if self._waiting:
+            heapq.heappop(self._waiting)[2].set()
+        else:
+            self._free += 1
 
 
 class Slots:

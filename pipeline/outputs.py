@@ -10,12 +10,12 @@ import json
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
-from pipeline import mp4
+from pipeline import mp4, sidecars
 from pipeline.errors import StorageError
 from pipeline.evidence import BadFile, Fetched, NoFile, Placed
 from pipeline.jobs import Failure, FailureKind, Job
@@ -69,8 +69,11 @@ class Part:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
         os.close(self._descriptor)
+        if error is not None:  # on a full disk others need the room
+            with suppress(OSError):
+                self.path.unlink(missing_ok=True)
 
 
 class Outputs:
@@ -99,6 +102,12 @@ class Outputs:
             _sync_folder(self.videos)
             for path in (first, second):
                 path.unlink(missing_ok=True)
+
+    def free(self) -> int:
+        """Return how many bytes of the file system are free for us."""
+        with storage_errors(self.videos):
+            found = os.statvfs(self.videos)
+        return found.f_bavail * found.f_frsize
 
     def part(self, job: Job) -> Part:
         """Return a new, empty part file for the job."""
@@ -210,25 +219,10 @@ def _sha256(path: Path) -> str | None:
 
 def _write_sidecar(path: Path, job: Job, video_path: str) -> None:
     """Write what the ledger knows beside the video: the second copy of the truth."""
-    record = {
-        "schema_version": 1,
-        "job": job.name,
-        "path": video_path,
-        "request": dict(job.request),
-        "request_hash": job.request_hash,
-        "tags": list(job.tags),
-        "metadata": dict(job.metadata),
-        "base_url": job.base_url,
-        "video_id": job.video_id,
-        "attempt": job.attempt,
-        "sha256": job.sha256,
-        "bytes": job.bytes,
-        "warnings": list(job.warnings),
-    }
     part = path.with_name(f".{path.name}.part")
     part.unlink(missing_ok=True)
     with os.fdopen(os.open(part, os.O_WRONLY | _NEW, 0o666), "w", encoding="utf-8") as file:
-        json.dump(record, file, indent=2, ensure_ascii=False)
+        json.dump(sidecars.record(job, video_path), file, indent=2, ensure_ascii=False)
         file.write("\n")
         file.flush()
         os.fsync(file.fileno())

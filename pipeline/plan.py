@@ -41,6 +41,7 @@ class Renaming:
 class Plan:
     items: tuple[Item, ...]
     renamings: tuple[Renaming, ...]
+    looked_for: frozenset[State] = frozenset()
 
     def of(self, *fates: Fate) -> tuple[Item, ...]:
         return tuple(item for item in self.items if item.fate in fates)
@@ -48,8 +49,9 @@ class Plan:
     @property
     def has_work(self) -> bool:
         """Whether a run would make any request."""
+        asked_about = _ASKED_ABOUT_AGAIN | self.looked_for
         return bool(self.of(Fate.SUBMIT, Fate.CONTINUE)) or any(
-            item.job is not None and item.job.state in _ASKED_ABOUT_AGAIN for item in self.of(Fate.DECIDE)
+            item.job is not None and item.job.state in asked_about for item in self.of(Fate.DECIDE)
         )
 
 
@@ -77,11 +79,14 @@ def compare(
     *,
     selected: frozenset[str],
     missing: frozenset[tuple[str, str]] = frozenset(),
+    back: frozenset[tuple[str, str]] = frozenset(),
+    listing: bool = False,
 ) -> Plan:
     """Return what a run would do.
 
     ``selected`` are the names that may be submitted; what is paid is continued whether selected or not. ``missing``
-    are names and hashes of jobs that are done and whose file is not on the disk.
+    are names and hashes of jobs that are done and whose file is not on the disk, ``back`` of jobs that are expired and
+    whose file is. ``listing``: the server has a list, in which jobs that are held are looked for.
     """
     ledger = {(job.name, job.request_hash): job for job in jobs}
     asked = {(spec.name, spec.request_hash) for spec in specs}
@@ -100,12 +105,15 @@ def compare(
             fate, reason = Fate.LEAVE, "not selected"
         elif job.state is State.DONE and (job.name, job.request_hash) in missing:
             fate, reason = Fate.CONTINUE, "its file is gone from the disk: to be downloaded again"
+        elif job.state is State.EXPIRED and (job.name, job.request_hash) in back:
+            fate, reason = Fate.CONTINUE, "its file is on the disk again"
         elif job.name != spec.name:
             reason = f"{reason}; was called {job.name}"
         return Item(spec.name, fate, reason, spec, job)
 
     left = [job for job in orphans if (job.name, job.request_hash) not in moved and job.attempt > 0]
-    return Plan(tuple(item(spec) for spec in specs) + tuple(_orphan(job) for job in left), renamings)
+    items = tuple(item(spec) for spec in specs) + tuple(_orphan(job) for job in left)
+    return Plan(items, renamings, frozenset({State.HELD} if listing else ()))
 
 
 def _new(spec: Spec, before: Job | None, selected: frozenset[str]) -> Item:

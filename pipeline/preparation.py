@@ -3,7 +3,7 @@
 Reads the manifest, the ledger and the disk; writes nothing and asks no server.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -23,7 +23,10 @@ from pipeline.report import Estimate, estimate
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a person may say beside the manifest. ``output`` holds a folder for each campaign."""
+    """What a person may say beside the manifest. ``output`` holds a folder for each campaign.
+
+    ``profile`` is the file of a profile of their own, ``grace`` the seconds that a signal leaves to what is in flight.
+    """
 
     output: Path = Path("outputs")
     variables: Mapping[str, str] = field(default_factory=dict)
@@ -32,6 +35,12 @@ class Options:
     base_url: str | None = None
     allow_http: bool = False
     yes: bool = False
+    profile: Path | None = None
+    no_submit: bool = False
+    resubmit_absent: bool = False
+    max_cost: float | None = None
+    takeover: bool = False
+    grace: float = 25.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +101,7 @@ class Cleared:
 
 def prepare(manifest: Path, options: Options) -> Prepared:
     """Return what ``run`` would do with the same options. Needs no key and no network, and writes nothing."""
-    loaded = files.load(manifest, variables=options.variables)
+    loaded = files.load(manifest, variables=options.variables, own=options.profile)
     campaign = Campaign(options.output / loaded.manifest.name)
     settings, _ = read_ledger(campaign)
     _check_provider(settings.get("provider"), loaded.profile, campaign)
@@ -102,7 +111,7 @@ def prepare(manifest: Path, options: Options) -> Prepared:
         if name in loaded.manifest.variables and name not in options.variables
     }
     if remembered:
-        loaded = files.load(manifest, variables={**remembered, **options.variables})
+        loaded = files.load(manifest, variables={**remembered, **options.variables}, own=options.profile)
     selected = selection(loaded.specs, options)
     plan = compared(campaign, loaded, selected)
     price = loaded.profile.price
@@ -123,6 +132,8 @@ def clear(
     url = address(profile, _override(profile, options, environment), allow_http=options.allow_http)
     key = None
     if prepared.plan.has_work:
+        if options.max_cost is not None and prepared.cost.unknown_price_jobs:
+            raise UsageError(f"--max-cost cannot hold: the profile {profile.name} has no price for what would be sent")
         key = find_key(profile.auth, environment)
         if prepared.spends_for_the_first_time and not (options.yes or confirm(prepared)):
             raise UsageError("spending was not confirmed; nothing was sent. Confirm with --yes")
@@ -134,6 +145,8 @@ def selection(specs: Sequence[Spec], options: Options) -> frozenset[str]:
     for word in options.select:
         if not any(_fits(spec, word) for spec in specs):
             raise UsageError(f"--select {word!r} fits no job")
+    if options.no_submit:
+        return frozenset()
     chosen = [spec.name for spec in specs if not options.select or any(_fits(spec, word) for word in options.select)]
     return frozenset(chosen[: options.limit])
 
@@ -150,10 +163,21 @@ def _fits(spec: Spec, word: str) -> bool:
 def compared(campaign: Campaign, loaded: Loaded, selected: frozenset[str]) -> Plan:
     """Return what a run would do, by the ledger as it is now."""
     _, jobs = read_ledger(campaign)
-    missing = frozenset(
-        (job.name, job.request_hash) for job in jobs if job.state is State.DONE and not campaign.outputs.intact(job)
+    outputs = campaign.outputs
+    missing = [job for job in jobs if job.state is State.DONE and not outputs.intact(job)]
+    back = [job for job in jobs if job.state is State.EXPIRED and job.sha256 and outputs.intact(job)]
+    return compare(
+        loaded.specs,
+        jobs,
+        selected=selected,
+        missing=_keys(missing),
+        back=_keys(back),
+        listing=loaded.profile.abilities.list,
     )
-    return compare(loaded.specs, jobs, selected=selected, missing=missing)
+
+
+def _keys(jobs: Iterable[Job]) -> frozenset[tuple[str, str]]:
+    return frozenset((job.name, job.request_hash) for job in jobs)
 
 
 def _check_provider(before: str | None, profile: Profile, campaign: Campaign) -> None:

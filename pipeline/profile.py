@@ -40,6 +40,16 @@ class Abilities:
     list: bool = False
     delete: bool = False
     idempotency: bool = False
+    echo: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """How long a request without an answer may still be carried out, in seconds; see ``decisions.Policy``."""
+
+    settle: float = 900.0
+    between: float = 60.0
+    key_life: float = 12 * 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +67,7 @@ class Limits:
     max_in_flight: int
     polls_per_second: float
     downloads: int
+    max_video_mib: int = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +87,7 @@ class Profile:
     limits: Limits
     transport: str = "http"
     abilities: Abilities = Abilities()
+    doubt: Doubt = Doubt()
     price: Price | None = None
 
     def cost(self, request: Mapping[str, Any]) -> float | None:
@@ -98,6 +110,7 @@ def profile_from(data: Mapping[str, Any]) -> Profile:
         limits=Limits(**data["limits"]),
         transport=data.get("transport", "http"),
         abilities=Abilities(**data.get("abilities", {})),
+        doubt=Doubt(**data.get("doubt", {})),
         price=Price(**data["price"]) if "price" in data else None,
     )
 

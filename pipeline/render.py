@@ -5,28 +5,22 @@ the terminal, or turn the reading direction. Nothing here is ever read as markup
 """
 
 import re
-import sys
 import time
-from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from rich.console import Console, Group
-from rich.live import Live
-from rich.progress_bar import ProgressBar
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from pipeline.commands import Ended
 from pipeline.errors import Problem
-from pipeline.events import Event
 from pipeline.files import Loaded
-from pipeline.jobs import FOR_A_PERSON, OVER, Job, State
+from pipeline.jobs import FOR_A_PERSON, Job, State
 from pipeline.plan import Fate, Item
 from pipeline.preparation import Prepared
 from pipeline.report import Estimate, Status
-from pipeline.supervision import Progress
 
 _ESCAPED = (
     {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
@@ -38,8 +32,6 @@ _ESCAPED = (
 _COLOURS = {State.DONE: "green", State.FAILED: "red", State.EXPIRED: "red"} | dict.fromkeys(FOR_A_PERSON, "yellow")
 _LINE_END = re.compile(r"\r\n?|\n")  # YAML's; splitlines() knows more
 _SHOWN_AT_MOST = 20
-HEARTBEAT = 30.0
-"""Seconds between two lines that say how far a run is, where there is no terminal."""
 
 
 def safe(text: object, length: int = 300) -> str:
@@ -73,7 +65,7 @@ def problems(console: Console, found: Sequence[Problem]) -> None:
         if problem.fix:
             console.print(Text.assemble(("    fix: ", "green"), safe(problem.fix)))
     errors = sum(problem.severity == "error" for problem in found)
-    console.print(f"{_count(errors, 'error')}, {_count(len(found) - errors, 'warning')}")
+    console.print(f"{count(errors, 'error')}, {count(len(found) - errors, 'warning')}")
 
 
 def warnings(console: Console, found: Sequence[Problem]) -> None:
@@ -83,7 +75,7 @@ def warnings(console: Console, found: Sequence[Problem]) -> None:
 
 def valid(console: Console, loaded: Loaded, manifest: Path) -> None:
     warnings(console, loaded.warnings)
-    console.print(f"{safe(manifest)}: {_count(len(loaded.specs), 'job')}, no errors")
+    console.print(f"{safe(manifest)}: {count(len(loaded.specs), 'job')}, no errors")
 
 
 def failure(console: Console, message: str) -> None:
@@ -123,21 +115,21 @@ def status(console: Console, found: Status) -> None:
     """Print where a campaign stands."""
     console.print(Text(safe(found.name), "bold"))
     table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
-    for state, count in found.counts.items():
-        if count:
-            table.add_row(str(count), Text(state.value.replace("_", " "), _COLOURS.get(state, "")))
+    for state, number in found.counts.items():
+        if number:
+            table.add_row(str(number), Text(state.value.replace("_", " "), _COLOURS.get(state, "")))
     console.print(table)
     console.print(_spent(found))
     _print_troubles(console, found.jobs)
     console.print(f"Campaign {safe(found.path)}")
 
 
-def ended(console: Console, end: Ended) -> None:
+def ended(console: Console, end: Ended, manifest: Path) -> None:
     """Print how a run ended, what is left, and what to do about it."""
     found, counts = end.status, end.status.counts
     asked = sum(not job.orphaned for job in found.jobs)
     done = sum(job.state is State.DONE and not job.orphaned for job in found.jobs)
-    console.print(Text(f"{done} of {_count(asked, 'video')} done. {_spent(found)}", "bold"))
+    console.print(Text(f"{done} of {count(asked, 'video')} done. {_spent(found)}", "bold"))
     _print_troubles(console, found.jobs)
     if end.stop is not None:
         words = f": {end.failure.message}" if end.failure else ""
@@ -146,146 +138,17 @@ def ended(console: Console, end: Ended) -> None:
         console.print("Stopped by a signal; everything is recorded.")
     rendering = counts[State.SUBMITTED] + counts[State.COMPLETED] + counts[State.VERIFIED]
     if rendering:
-        console.print(f"{_count(rendering, 'video')} at the server, already paid: run the same command again to fetch.")
+        console.print(f"{count(rendering, 'video')} at the server, already paid.{_first_expiry(found)}")
+        console.print(f"Run it again to fetch them; without spending: callsheet run {safe(manifest)} --no-submit")
     if any(counts[state] for state in FOR_A_PERSON):
-        console.print(Text("Some jobs wait for a person: see `callsheet status`, and docs/operations.md.", "yellow"))
+        console.print(Text(f"Some jobs wait for a person: see `callsheet resolve {safe(manifest)}`.", "yellow"))
     console.print(f"Videos   {safe(found.path)}/videos")
     console.print(f"Ledger   {safe(found.path)}/ledger.db")
 
 
-class PlainProgress:
-    """Shows a run where there is no terminal: a line for what matters, and a heartbeat."""
-
-    interval = HEARTBEAT
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._counts: Counter[State] = Counter()
-        self._silent = False
-
-    def started(self, found: Status) -> None:
-        self._counts.update(found.counts)
-        self._say(f"campaign {safe(found.path)}")
-
-    def observe(self, before: Job, event: Event, after: Job) -> None:
-        self._counts[before.state] -= 1
-        self._counts[after.state] += 1
-        if after.state is not before.state and after.state in _WORTH_A_LINE:
-            self._say(_line(after))
-
-    def beat(self) -> None:
-        self._say(f"… {_tally(self._counts)}")
-
-    def stopping(self) -> None:
-        self._say(_STOPPING)
-
-    def _say(self, text: str) -> None:
-        """Print, or fall silent for good: a closed pipe must not end a run between a POST and its record."""
-        if self._silent:
-            return
-        try:
-            self._console.print(f"{time.strftime('%H:%M:%S')} {text}")
-        except OSError:
-            self._silent = True
-
-
-class LiveProgress:
-    """Shows a run on a terminal: one table, drawn anew a few times a second."""
-
-    interval = 0.25
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._counts: Counter[State] = Counter()
-        self._last: deque[str] = deque(maxlen=5)
-        self._name = ""
-        self._began = time.monotonic()
-        self._closed = False
-        self._live = Live(console=console, auto_refresh=False, transient=True)
-
-    def started(self, found: Status) -> None:
-        self._counts.update(found.counts)
-        self._name = safe(found.name, 60)
-        self._console.print(f"Campaign {safe(found.path)}")
-        self._live.start()
-
-    def observe(self, before: Job, event: Event, after: Job) -> None:
-        self._counts[before.state] -= 1
-        self._counts[after.state] += 1
-        if after.state is not before.state and after.state in _WORTH_A_LINE:
-            self._last.append(_line(after))
-
-    def beat(self) -> None:
-        if not self._closed:
-            with suppress(OSError):  # the terminal is gone, the run is not
-                self._live.update(self._table(), refresh=True)
-
-    def stopping(self) -> None:
-        """Give the cursor back now: a second signal would leave no time for it."""
-        self.close()
-        with suppress(OSError):
-            self._console.print(_STOPPING)
-
-    def close(self) -> None:
-        """Take the table off the terminal."""
-        self._closed = True
-        with suppress(OSError):
-            self._live.stop()
-
-    def _table(self) -> Group:
-        total, done = sum(self._counts.values()), self._counts[State.DONE]
-        minutes, seconds = divmod(int(time.monotonic() - self._began), 60)
-        head = Table.grid(padding=(0, 2))
-        head.add_row(
-            Text(self._name, "bold"),
-            ProgressBar(total=max(total, 1), completed=done, width=30),
-            f"{done}/{total}",
-            f"{minutes}:{seconds:02}",
-        )
-        lines = [
-            Text(_tally(self._counts), "dim"),
-            *(Text(line, overflow="ellipsis", no_wrap=True) for line in self._last),
-        ]
-        return Group(head, *lines)
-
-
-_STOPPING = "Stopping: submissions in flight are being recorded. Ctrl-C again to leave now; nothing is paid twice."
-_WORTH_A_LINE = OVER | FOR_A_PERSON | {State.SUBMITTED, State.DONE, State.IN_DOUBT}
-_GROUPS = {
-    "to submit": (State.PLANNED,),
-    "submitting": (State.SUBMITTING,),
-    "rendering": (State.SUBMITTED,),
-    "downloading": (State.COMPLETED, State.VERIFIED),
-    "done": (State.DONE,),
-    "failed": tuple(OVER),
-    "in doubt": (State.IN_DOUBT,),
-    "for a person": tuple(FOR_A_PERSON),
-}
-
-
-@contextmanager
-def progress_on(console: Console) -> Iterator[Progress]:
-    """Give the live table on a terminal, plain lines elsewhere: a pipe with FORCE_COLOR is still a pipe."""
-    if sys.stderr is None or not (console.is_interactive and sys.stderr.isatty()):
-        yield PlainProgress(console)
-        return
-    live = LiveProgress(console)
-    try:
-        yield live
-    finally:
-        live.close()
-
-
-def _tally(counts: Counter[State]) -> str:
-    numbers = {words: sum(counts[state] for state in states) for words, states in _GROUPS.items()}
-    return ", ".join(f"{number} {words}" for words, number in numbers.items() if number) or "nothing to do"
-
-
-def _line(job: Job) -> str:
-    detail = {State.SUBMITTED: job.video_id, State.DONE: job.path}.get(job.state)
-    if detail is None and job.failure is not None:
-        detail = job.failure.message
-    return f"{safe(job.name, 60)} {job.state.value.replace('_', ' ')}  {safe(detail or '', 120)}".rstrip()
+def _first_expiry(found: Status) -> str:
+    times = [job.expires_at for job in found.jobs if job.state is State.COMPLETED and job.expires_at is not None]
+    return f" The first one expires at {time.strftime('%Y-%m-%d %H:%MZ', time.gmtime(min(times)))}." if times else ""
 
 
 def _print_excerpt(console: Console, problem: Problem, lines: dict[str, list[str]]) -> None:
@@ -323,7 +186,7 @@ def _print_troubles(console: Console, jobs: Iterable[Job]) -> None:
 
 def _examples(items: Iterable[Item], fate: Fate) -> str:
     reasons = Counter(item.reason for item in items if item.fate is fate)
-    return "; ".join(f"{count} x {safe(reason, 60)}" for reason, count in reasons.most_common(3))
+    return "; ".join(f"{number} x {safe(reason, 60)}" for reason, number in reasons.most_common(3))
 
 
 def _spent(found: Status) -> str:
@@ -332,7 +195,7 @@ def _spent(found: Status) -> str:
     if found.in_doubt:
         known += f", {found.in_doubt:.2f} {currency} in doubt"
     if found.unknown_price_jobs:
-        unknown = f"{_count(found.unknown_price_jobs, 'job')} at a price that the profile does not know"
+        unknown = f"{count(found.unknown_price_jobs, 'job')} at a price that the profile does not know"
         return f"{known}, and {unknown}." if found.spent else f"Paid: {unknown}."
     return f"{known}."
 
@@ -340,9 +203,9 @@ def _spent(found: Status) -> str:
 def _money(cost: Estimate) -> str:
     if cost.unknown_price_jobs:
         known = f"{cost.cost:.2f} {cost.currency} and " if cost.cost else ""
-        return f"{known}unknown for {_count(cost.unknown_price_jobs, 'job')}: the profile has no price"
+        return f"{known}unknown for {count(cost.unknown_price_jobs, 'job')}: the profile has no price"
     return f"{cost.cost:.2f} {cost.currency or ''}".rstrip()
 
 
-def _count(number: int, noun: str) -> str:
+def count(number: int, noun: str) -> str:
     return f"{number} {noun}{'s'[: number != 1]}"

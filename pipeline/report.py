@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from pipeline.errors import Problem
-from pipeline.jobs import DOUBTFUL, FOR_A_PERSON, OVER, PAID, Job, State
+from pipeline.jobs import DOUBTFUL, FOR_A_PERSON, OVER, PAID, FailureKind, Job, State
 from pipeline.plan import Fate, Item, Plan
 
 _UNFINISHED = frozenset(State) - OVER - FOR_A_PERSON - {State.DONE}
@@ -24,6 +24,7 @@ class Status:
     path: str
     currency: str | None
     jobs: tuple[Job, ...]
+    budget: float | None = None
 
     @property
     def counts(self) -> dict[State, int]:
@@ -33,18 +34,18 @@ class Status:
 
     @property
     def spent(self) -> float:
-        """What the jobs that the server accepted cost, as far as prices are known."""
-        return sum(job.price or 0.0 for job in self.jobs if _accepted(job))
+        """What the jobs that the server accepted cost, as far as prices are known, and what was tried before."""
+        return sum(job.sunk + (job.price or 0.0) * _accepted(job) for job in self.jobs)
 
     @property
     def in_doubt(self) -> float:
         """What the jobs cost that may have been accepted."""
-        return sum(job.price or 0.0 for job in self.jobs if job.state in DOUBTFUL)
+        return sum(job.price or 0.0 for job in self.jobs if _doubtful(job))
 
     @property
     def unknown_price_jobs(self) -> int:
         """How many jobs cost something that nobody knows."""
-        return sum(job.price is None for job in self.jobs if _accepted(job) or job.state in DOUBTFUL)
+        return sum(job.price is None for job in self.jobs if _accepted(job) or _doubtful(job))
 
     def exit_code(self, selected: frozenset[str]) -> int:
         """Return how a run that was not stopped has ended: 3, 69, 1 or 0, the first that holds.
@@ -71,7 +72,7 @@ def status_document(status: Status) -> dict[str, Any]:
             "currency": status.currency,
             "spent": status.spent,
             "in_doubt": status.in_doubt,
-            "budget": None,
+            "budget": status.budget,
             "unknown_price_jobs": status.unknown_price_jobs,
         },
         "jobs": [_job_document(job) for job in status.jobs],
@@ -119,6 +120,12 @@ def plan_document(name: str, path: str, provider: str, plan: Plan, cost: Estimat
 
 def _accepted(job: Job) -> bool:
     return job.state in PAID or job.video_id is not None
+
+
+def _doubtful(job: Job) -> bool:
+    """Tell whether the job may have been paid, and nobody knows: what a person gave up in doubt stays so."""
+    given_up = job.failure is not None and job.failure.kind is FailureKind.ABANDONED
+    return job.state in DOUBTFUL or (given_up and job.video_id is None)
 
 
 def _job_document(job: Job) -> dict[str, Any]:

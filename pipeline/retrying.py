@@ -10,7 +10,9 @@ import anyio
 from tenacity import AsyncRetrying, RetryCallState, retry_if_result, stop_after_attempt
 
 LONGEST_HINT = 3600.0
-"""Seconds. A server that asks for more is obeyed up to this."""
+"""Seconds. A server that asks for more is not waited for: the run stops submitting."""
+
+_ABSURD = 30 * 86400.0
 
 
 def backoff(attempt: int, *, base: float, cap: float, rng: Random) -> float:
@@ -32,7 +34,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         for name, reading in _HINTS:
             seconds = reading(headers.get(prefix + name, ""), headers.get("date", ""))
             if seconds is not None:
-                return min(max(seconds, 0.0), LONGEST_HINT)
+                return min(max(seconds, 0.0), _ABSURD)
     return None
 
 
@@ -66,7 +68,8 @@ def repeated(again: Callable[[Any], bool], *, attempts: int, base: float, cap: f
 
     def wait(state: RetryCallState) -> float:
         hint = getattr(state.outcome and state.outcome.result(), "retry_after", None)
-        return backoff(state.attempt_number, base=base, cap=cap, rng=rng) if hint is None else float(hint)
+        own = backoff(state.attempt_number, base=base, cap=cap, rng=rng)
+        return own if hint is None else min(float(hint), LONGEST_HINT)
 
     def last(state: RetryCallState) -> Any:
         return state.outcome and state.outcome.result()

@@ -11,11 +11,12 @@ from dataclasses import dataclass, replace
 import anyio
 from anyio.abc import TaskGroup
 
+from pipeline.breakers import Stop
 from pipeline.decisions import Do, Moment, Policy, next_action
-from pipeline.events import Doubted, Event, Intended
-from pipeline.evidence import Closed, Evidence, Found, NoFile, Ready, Recorded
+from pipeline.events import TRANSITIONS, Doubted, Event, Intended, Refused, Reprieved
+from pipeline.evidence import Closed, Evidence, Found, NoFile, Ready, Recorded, Silence
 from pipeline.jobs import DOUBTFUL, Failure, FailureKind, Job, State
-from pipeline.ledger import DuplicateVideo, Ledger
+from pipeline.ledger import BudgetReached, DuplicateVideo, Ledger
 from pipeline.limits import Slots
 from pipeline.steps import STEPS, Tools
 
@@ -24,7 +25,7 @@ Observer = Callable[[Job, Event, Job], None]
 
 _AT_SERVER = DOUBTFUL - {State.HELD} | {State.SUBMITTED}
 _HOLDING_A_SLOT = _AT_SERVER | {State.PLANNED}
-#: What is paid, nearest to its end first; then what a person has been asked about.
+#: What is paid, nearest to its end first; then what a person has been asked about; then what may come back.
 _PAID_FIRST = (
     State.VERIFIED,
     State.COMPLETED,
@@ -33,7 +34,11 @@ _PAID_FIRST = (
     State.SUBMITTED,
     State.LOST,
     State.STUCK,
+    State.HELD,
+    State.EXPIRED,
 )
+#: Between these and their record no end of the run may come. The rest can be done again.
+_SHIELDED = frozenset({Do.SUBMIT, Do.PLACE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +75,9 @@ class Run:
     async def _start_missing(self, group: TaskGroup) -> None:
         """Fetch again what was done and is not on the disk any more."""
         failure = Failure(FailureKind.BAD_OUTPUT, "the file is gone from the disk, or was changed")
+        signals = self.tools.signals
         async for job in self.ledger.jobs({State.DONE}):
+            signals.largest = max(signals.largest, job.bytes or 0)
             if not (job.orphaned or self.tools.outputs.intact(job)):
                 group.start_soon(self._drive, job, NoFile(failure), False)
 
@@ -87,18 +94,18 @@ class Run:
     async def _drive(self, job: Job, evidence: Evidence, holds_slot: bool) -> None:
         """Alternate between deciding and doing, until there is nothing more to do for the job in this run."""
         sense, posting = _Sense(self.tools.now), False
-        policy = replace(self.policy, replay=False) if job.orphaned else self.policy
+        policy = replace(self.policy, replay=False, resubmit_absent=False) if job.orphaned else self.policy
         while (action := next_action(job, evidence, sense.moment, policy)) is not None:
             if isinstance(action, Do):
                 if posting and action is not Do.SUBMIT:
                     self.tools.posts.release()
-                with anyio.CancelScope(shield=action is Do.SUBMIT):
+                with anyio.CancelScope(shield=action in _SHIELDED):
                     evidence = await self._do(action, job, sense.moment)
                 posting = isinstance(evidence, Ready) or action is Do.SUBMIT
                 # No await from here to record(): cancellation cannot come between an answer and its record.
                 sense.learn(job, action, evidence)
                 continue
-            job, evidence = await self._record(job, action), Recorded()
+            job, evidence = await self._record(job, action)
             sense.learn(job, None, evidence)
             if posting and not isinstance(action, Intended):
                 self.tools.posts.release()
@@ -116,15 +123,26 @@ class Run:
             return Closed()
         return await STEPS[work](self.tools, job, moment)
 
-    async def _record(self, job: Job, event: Event) -> Job:
+    async def _record(self, job: Job, event: Event) -> tuple[Job, Evidence]:
+        """Put the event on disk, or what is left of it where the ledger's own rules refuse it."""
+        signals = self.tools.signals
         try:
             after = await self.ledger.record(job, event)
+        except BudgetReached:
+            signals.no_more_submits(Stop.BUDGET, Failure(FailureKind.NOT_SENT, "the next job would cost more"))
+            return job, Closed()
         except DuplicateVideo as error:
             failure = Failure(FailureKind.AMBIGUOUS, f"the server gave the id of another job: {error}")
+            signals.doubted(job, failure)
+            if Doubted not in TRANSITIONS[job.state]:
+                return job, Silence(failure)
             event = Doubted(failure=failure, raw=event.raw)
             after = await self.ledger.record(job, event)
         self.observe(job, event, after)
-        return after
+        if isinstance(event, Refused):
+            for other in signals.refused(after):
+                self.observe(other, Reprieved(), await self.ledger.record(other, Reprieved()))
+        return after, Recorded()
 
 
 class _Sense:

@@ -5,13 +5,16 @@ a silent server) is told to ``Signals``, which the runner listens to.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from enum import Enum
+from dataclasses import dataclass, replace
+from functools import partial
+from math import inf
 from random import Random
+from typing import Any
 
 import anyio
 
 from pipeline.blocking import Blocking
+from pipeline.breakers import Signals, Stop
 from pipeline.client import Received, VideosClient
 from pipeline.decisions import Do, Moment
 from pipeline.evidence import (
@@ -20,8 +23,12 @@ from pipeline.evidence import (
     Closed,
     DownloadOutcome,
     Evidence,
+    Fetched,
+    LookupOutcome,
+    Matched,
     NoFile,
     NotSent,
+    NotThere,
     Placed,
     PollOutcome,
     PostOutcome,
@@ -30,44 +37,12 @@ from pipeline.evidence import (
     Silence,
 )
 from pipeline.jobs import Failure, FailureKind, Job, State
-from pipeline.limits import Contact, Gate, RateLimiter
+from pipeline.limits import Adaptive, Places, RateLimiter
 from pipeline.outputs import Outputs, Part
 from pipeline.profile import Profile
-from pipeline.retrying import backoff, repeated
-
-
-class Stop(Enum):
-    """Why a run ends, or submits nothing more, before its work is done."""
-
-    AUTH = "the server does not accept the key"
-    QUOTA = "the account is empty"
-    CONFIG = "the server has no such address"
-    DOUBT = "too many submissions had no clear answer"
-    UNREACHABLE = "the server cannot be reached"
-
-
-class Signals:
-    """What concerns the whole run. ``gate`` closes for submissions only; ``scope`` ends all that is not shielded."""
-
-    def __init__(self, contact: Contact) -> None:
-        self.gate = Gate()
-        self.scope = anyio.CancelScope()
-        self.contact = contact
-        self.stop: Stop | None = None
-        self.failure: Failure | None = None
-        self.doubts = 0
-        self.throttled = 0
-
-    def no_more_submits(self, stop: Stop, failure: Failure) -> None:
-        """Submit nothing more in this run; what is paid is still fetched."""
-        if self.stop is None:
-            self.stop, self.failure = stop, failure
-        self.gate.close()
-
-    def end(self, stop: Stop, failure: Failure) -> None:
-        """End the run, but for what is between a POST and its record."""
-        self.no_more_submits(stop, failure)
-        self.scope.cancel()
+from pipeline.reconciliation import Reconciler
+from pipeline.retrying import LONGEST_HINT, backoff, repeated
+from pipeline.videos import REFERENCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +54,13 @@ class Tools:
     profile: Profile
     posts: anyio.Semaphore
     submits: RateLimiter
+    pace: Adaptive
     polls: RateLimiter
+    downloads: Places
+    reconciler: Reconciler
+    remember: Callable[..., Awaitable[None]]
+    max_in_flight: int
+    max_video_mib: int
     signals: Signals
     key_fingerprint: str | None
     now: Callable[[], float]
@@ -87,8 +68,14 @@ class Tools:
     blocking: Blocking
 
 
-DOUBTS_AT_MOST = 3
-"""Unanswered POSTs of one run: a bad hour at a server must cost a person three decisions, not three thousand."""
+PATIENCE = 3600.0
+"""Seconds of nothing but rate limits, after which a run leaves rather than waits."""
+
+EXPIRY_MARGIN = 120.0
+"""Seconds that finished videos must have beyond twice the time that their downloads need."""
+
+ROOM = 64 << 20
+"""Bytes that stay free, beyond what jobs in flight will need: the ledger must never be without."""
 
 Step = Callable[[Tools, Job, Moment], Awaitable[Evidence]]
 
@@ -106,7 +93,10 @@ async def _prepare(tools: Tools, job: Job, moment: Moment) -> Ready | Closed:
         await anyio.sleep(backoff(moment.tries, base=1, cap=60, rng=tools.rng))
     if not await gate.through(tools.posts.acquire):
         return Closed()
-    if not await gate.through(tools.submits.acquire):
+    if not _has_room(tools):
+        tools.posts.release()
+        return Closed()
+    if not await gate.through(partial(_submit_turn, tools)):
         tools.posts.release()
         return Closed()
     return Ready(
@@ -117,35 +107,107 @@ async def _prepare(tools: Tools, job: Job, moment: Moment) -> Ready | Closed:
     )
 
 
+async def _submit_turn(tools: Tools) -> None:
+    """Wait for a turn at which no finished video could expire while more are ordered."""
+    await tools.submits.acquire()
+    while _expiry_threatens(tools):
+        await anyio.sleep(5)
+        await tools.submits.acquire()
+
+
+def _expiry_threatens(tools: Tools) -> bool:
+    number, first = tools.downloads.waiting()
+    needed = number * (tools.signals.download_seconds or 1.0) / tools.downloads.number
+    return first - tools.now() < 2 * needed + EXPIRY_MARGIN
+
+
 async def _submit(tools: Tools, job: Job, moment: Moment) -> PostOutcome:
     assert job.idempotency_key is not None  # noqa: S101  # the ledger's constraints say so too
-    outcome = await tools.client.create(job.request, idempotency_key=job.idempotency_key)
+    outcome = await tools.client.create(_sent(tools, job), idempotency_key=job.idempotency_key)
     signals = tools.signals
+    if isinstance(outcome, Refusal) and outcome.failure.http_status == 403:
+        outcome = await _confirmed(tools, outcome)
     match outcome:
         case NotSent(failure):
             _unheard(tools, failure)
         case Refusal(failure):
             signals.contact.heard()
-            _heed_refusal(tools, outcome)
+            await _heed_refusal(tools, outcome)
         case Ambiguity(failure):
-            signals.doubts += not tools.profile.abilities.idempotency
-            if signals.doubts >= DOUBTS_AT_MOST:
-                signals.no_more_submits(Stop.DOUBT, failure)
+            if not tools.profile.abilities.idempotency:
+                signals.doubted(job, failure)
             _unheard(tools, failure)
         case Acceptance():
             signals.contact.heard()
-            signals.throttled = 0
+            signals.accepted()
+            signals.throttled, signals.throttled_since = 0, None
+            if tools.pace.went_well(anyio.current_time()):
+                tools.submits.set_rate(tools.pace.rate)
     return outcome
 
 
-def _heed_refusal(tools: Tools, refusal: Refusal) -> None:
+def _sent(tools: Tools, job: Job) -> Mapping[str, Any]:
+    """Return the request's body: the job's, with our reference in it where the server shows it again."""
+    if not tools.profile.abilities.echo:
+        return job.request
+    return {**job.request, "metadata": {**job.request.get("metadata", {}), REFERENCE: job.idempotency_key}}
+
+
+async def _confirmed(tools: Tools, refusal: Refusal) -> Refusal:
+    """Ask with a GET whether it is the key, which a 403 leaves open. Where that passes, it was the job itself."""
+    asked = await tools.client.retrieve("callsheet-asks-whether-this-key-is-known")
+    if isinstance(asked, Silence):
+        return refusal
+    return replace(refusal, failure=replace(refusal.failure, kind=FailureKind.INVALID_REQUEST))
+
+
+async def _heed_refusal(tools: Tools, refusal: Refusal) -> None:
     kind, signals = refusal.failure.kind, tools.signals
     if kind in _CLOSING:
         signals.no_more_submits(_CLOSING[kind], refusal.failure)
     elif kind is FailureKind.RATE_LIMITED:
-        signals.throttled += 1
-        wait = backoff(signals.throttled, base=5, cap=120, rng=tools.rng)
-        tools.submits.hold(anyio.current_time() + (wait if refusal.retry_after is None else refusal.retry_after))
+        await _slow_down(tools, refusal)
+
+
+async def _slow_down(tools: Tools, refusal: Refusal) -> None:
+    """Pause everybody for as long as the server asks, go slower from then on, and leave where that takes too long."""
+    signals, now = tools.signals, anyio.current_time()
+    signals.throttled += 1
+    signals.throttled_since = now if signals.throttled_since is None else signals.throttled_since
+    wait = backoff(signals.throttled, base=5, cap=120, rng=tools.rng)
+    if refusal.retry_after is not None:
+        wait = refusal.retry_after + tools.rng.uniform(0, refusal.retry_after / 10)
+    if (refusal.retry_after or 0.0) > LONGEST_HINT or now - signals.throttled_since > PATIENCE:
+        signals.no_more_submits(Stop.BUSY, refusal.failure)
+    tools.submits.hold(now + min(wait, LONGEST_HINT))
+    if tools.pace.throttled(now, now + wait):
+        tools.submits.set_rate(tools.pace.rate)
+        await tools.remember(learned_rate=tools.pace.rate)
+
+
+def _has_room(tools: Tools) -> bool:
+    """Tell whether the disk has room for what is at the server and one more; the spending ends where it has not."""
+    signals = tools.signals
+    needed = ROOM + int(1.5 * signals.largest) * (tools.max_in_flight + 1)
+    free = tools.outputs.free()
+    if free >= needed:
+        return True
+    message = f"{free >> 20} MiB are free, and {needed >> 20} MiB are wanted before more is paid for"
+    signals.no_more_submits(Stop.DISK, Failure(FailureKind.BAD_OUTPUT, message))
+    return False
+
+
+async def _reconcile(tools: Tools, job: Job, moment: Moment) -> LookupOutcome:
+    if moment.tries > 1:
+        await anyio.sleep(tools.profile.doubt.between * tools.rng.uniform(1.0, 1.2))
+    outcome = await tools.reconciler.look_for(job)
+    if isinstance(outcome, Silence):
+        _unheard(tools, outcome.failure)
+        return outcome
+    tools.signals.contact.heard()
+    if isinstance(outcome, Matched):
+        tools.signals.cleared(job)
+    return outcome
 
 
 async def _poll(tools: Tools, job: Job, moment: Moment) -> PollOutcome:
@@ -155,6 +217,8 @@ async def _poll(tools: Tools, job: Job, moment: Moment) -> PollOutcome:
     outcome = await tools.client.retrieve(job.video_id)
     if not isinstance(outcome, Silence):
         tools.signals.contact.heard()
+        unknown = outcome.failure if isinstance(outcome, NotThere) else None
+        tools.signals.polled(anyio.current_time(), job.video_id, unknown)
     elif outcome.failure.kind is FailureKind.AUTH:
         tools.signals.end(Stop.AUTH, outcome.failure)
     elif outcome.failure.kind is FailureKind.RATE_LIMITED:
@@ -180,6 +244,8 @@ async def _download(tools: Tools, job: Job, moment: Moment) -> DownloadOutcome:
         await anyio.sleep(backoff(moment.tries, base=2, cap=60, rng=tools.rng))
     again = repeated(lambda outcome: isinstance(outcome, Silence), attempts=3, base=1, cap=20, rng=tools.rng)
     outcome: DownloadOutcome = await again(_fetch, tools, job)
+    if isinstance(outcome, Fetched):
+        tools.signals.largest = max(tools.signals.largest, outcome.bytes)
     if not isinstance(outcome, Silence):
         tools.signals.contact.heard()
     elif outcome.failure.http_status == 401:  # 403 may be a storage host's, which never had the key
@@ -192,12 +258,20 @@ async def _download(tools: Tools, job: Job, moment: Moment) -> DownloadOutcome:
 async def _fetch(tools: Tools, job: Job) -> DownloadOutcome:
     assert job.video_id is not None  # noqa: S101  # the ledger's constraints say so too
     part: Part
-    with await tools.blocking(lambda: tools.outputs.part(job)) as part:
-        outcome = await tools.client.download(job.video_id, part.write)
-        if isinstance(outcome, Received):
-            return await tools.blocking(lambda: part.seal(job))
-        part.path.unlink(missing_ok=True)
-        return outcome
+    most = max(tools.max_video_mib << 20, 4 * tools.signals.largest)
+    outcome: DownloadOutcome = Silence(Failure(FailureKind.NOT_SENT, "the run ended before the download did"))
+    signals = tools.signals
+    async with tools.downloads.place(inf if job.expires_at is None else job.expires_at):
+        began = anyio.current_time()
+        with signals.finishing(), await tools.blocking(lambda: tools.outputs.part(job)) as part:
+            received = await tools.client.download(job.video_id, part.write, most=most)
+            if isinstance(received, Received):
+                outcome = await tools.blocking(lambda: part.seal(job))
+            else:
+                part.path.unlink(missing_ok=True)
+                outcome = received
+        signals.downloaded(anyio.current_time() - began)
+    return outcome
 
 
 async def _place(tools: Tools, job: Job, moment: Moment) -> Placed | NoFile:
@@ -220,6 +294,7 @@ def _unheard(tools: Tools, failure: Failure) -> None:
 STEPS: Mapping[Do, Step] = {
     Do.PREPARE: _prepare,
     Do.SUBMIT: _submit,
+    Do.RECONCILE: _reconcile,
     Do.POLL: _poll,
     Do.DOWNLOAD: _download,
     Do.PLACE: _place,

@@ -7,14 +7,11 @@ from typing import Protocol
 
 import anyio
 
+from pipeline.breakers import Signals
 from pipeline.errors import CallsheetError
 from pipeline.events import Event
 from pipeline.jobs import Job
 from pipeline.report import Status
-from pipeline.steps import Signals
-
-GRACE = 25.0
-"""Seconds that POSTs in flight get after a signal. What has no answer then is in doubt, and its intent is on disk."""
 
 
 class Progress(Protocol):
@@ -23,18 +20,34 @@ class Progress(Protocol):
     interval: float
     """Seconds between two beats."""
 
+    def note(self, text: str) -> None:
+        """Something that people should know before the run starts."""
+        ...
+
     def started(self, status: Status) -> None: ...
     def observe(self, before: Job, event: Event, after: Job) -> None: ...
     def beat(self) -> None: ...
-    def stopping(self) -> None: ...
+    def stopping(self, downloads: int) -> None:
+        """A signal came: submissions are being recorded, and so many downloads finished."""
+        ...
+
+    def left(self) -> None:
+        """The run leaves without waiting any longer."""
+        ...
 
 
-async def attended(work: Callable[[], Awaitable[None]], signals: Signals, progress: Progress) -> int | None:
-    """Do the work; return the signal that ended it early, if one did."""
+async def attended(
+    work: Callable[[], Awaitable[None]], signals: Signals, progress: Progress, *, grace: float
+) -> int | None:
+    """Do the work; return the signal that ended it early, if one did.
+
+    ``grace``: seconds that POSTs and downloads in flight get after a signal. A POST that has no answer then is in
+    doubt, and its intent is on disk.
+    """
     received: list[int] = []
     try:
         async with anyio.create_task_group() as group:
-            group.start_soon(_heed_signals, signals, progress, received)
+            group.start_soon(_heed_signals, signals, progress, received, grace)
             group.start_soon(_beat, progress)
             await work()
             group.cancel_scope.cancel()
@@ -54,7 +67,7 @@ def _the_one(failures: BaseExceptionGroup[BaseException]) -> BaseException:
     return first
 
 
-async def _heed_signals(signals: Signals, progress: Progress, received: list[int]) -> None:
+async def _heed_signals(signals: Signals, progress: Progress, received: list[int], grace: float) -> None:
     """On a signal, end the run but for POSTs in flight; on a second one, or after the grace, leave at once.
 
     Outside the scope that it cancels: a receiver inside would die with it, and the next Ctrl-C would kill a POST.
@@ -62,11 +75,10 @@ async def _heed_signals(signals: Signals, progress: Progress, received: list[int
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as numbers:
         iterator = aiter(numbers)
         received.append(await anext(iterator))
-        signals.gate.close()
-        signals.scope.cancel()
-        progress.stopping()
-        with anyio.move_on_after(GRACE):
+        progress.stopping(signals.leave(grace * 0.8))  # a download that is given up still has to tidy up
+        with anyio.move_on_after(grace):
             await anext(iterator)
+        progress.left()
         os._exit(128 + received[0])
 
 

@@ -26,6 +26,12 @@ def findings(value: Any, schema: Schema) -> list[Finding]:
     return _findings(value, _compiled(schema), schema)
 
 
+def checker(schema: Schema) -> Callable[[Any], list[Finding]]:
+    """Return ``findings`` for many values: the schema is prepared once."""
+    rules = _compiled(schema)
+    return lambda value: _findings(value, rules, schema)
+
+
 def problems(document: Document, schema: Schema) -> list[Problem]:
     """Return everything in the document that breaks the schema, at its place."""
     return located(findings(document.value, schema), document)

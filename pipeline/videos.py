@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from enum import Enum, auto
 from typing import Any
 
@@ -15,6 +16,12 @@ from pipeline.jobs import Failure, FailureKind
 
 MAX_JSON = 1 << 20
 """Bytes of an answer that are read as JSON. A Video object has a few hundred, an error a few thousand."""
+
+MAX_PAGE = 16 << 20
+"""Bytes of a page of the list: a hundred videos with their prompts."""
+
+REFERENCE = "callsheet_ref"
+"""The key in a job's metadata under which our own reference travels, where a profile says that it is echoed."""
 
 _ID = re.compile(r"[^\x00-\x20\x7f-\x9f\ud800-\udfff]{1,512}")
 
@@ -37,6 +44,16 @@ _STATUS = {word: status for status, words in _WORDS.items() for word in words.sp
 
 
 @dataclass(frozen=True, slots=True)
+class Page:
+    """A part of the server's list. ``date`` is the server's clock, in seconds since the epoch."""
+
+    videos: tuple["Video", ...]
+    last_id: str | None
+    has_more: bool
+    date: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Video:
     """The server's Video object. ``word`` is its status as written; times are seconds since the epoch."""
 
@@ -50,6 +67,7 @@ class Video:
     seconds: str | None = None
     prompt: str | None = None
     model: str | None = None
+    reference: str | None = None
     failure: Failure | None = None
     raw: bytes = field(default=b"", repr=False)
 
@@ -62,8 +80,24 @@ def parse_video(body: bytes, *, created: bool = False) -> Video | None:
     unknown word means still at work, never done.
     """
     value = parse_object(body)
-    if value is None:
+    return None if value is None else _video(value, body, created=created)
+
+
+def parse_page(body: bytes, headers: Mapping[str, str]) -> Page | None:
+    """Return a page of ``GET /videos``, or None for what is none. What is no Video in it is passed over."""
+    value = parse_object(body, MAX_PAGE)
+    items = value.get("data") if value else None
+    if value is None or not isinstance(items, list):
         return None
+    videos = [_video(item, b"") for item in items if isinstance(item, dict)]
+    found = tuple(video for video in videos if video is not None)
+    last_id = value.get("last_id")
+    if not isinstance(last_id, str):
+        last_id = found[-1].id if found else None
+    return Page(found, last_id, has_more=value.get("has_more") is True, date=_date(headers.get("date", "")))
+
+
+def _video(value: Mapping[str, Any], body: bytes, *, created: bool = False) -> Video | None:
     video_id, word = value.get("id"), value.get("status")
     if not (isinstance(video_id, str) and _ID.fullmatch(video_id)):
         return None
@@ -84,6 +118,7 @@ def parse_video(body: bytes, *, created: bool = False) -> Video | None:
         seconds=_text(value.get("seconds")),
         prompt=_text(value.get("prompt")),
         model=_text(value.get("model")),
+        reference=_reference(value.get("metadata")),
         failure=_video_failure(value.get("error"), word) if status in {Status.FAILED, Status.GONE} else None,
         raw=body,
     )
@@ -107,9 +142,9 @@ def parse_failure(http_status: int, headers: Mapping[str, str], body: bytes) -> 
     )
 
 
-def parse_object(body: bytes) -> dict[str, Any] | None:
+def parse_object(body: bytes, limit: int = MAX_JSON) -> dict[str, Any] | None:
     """Return the JSON object in the body, or None for anything else: too long, not JSON, NaN, nested too deep."""
-    if len(body) > MAX_JSON:
+    if len(body) > limit:
         return None
     try:
         value = json.loads(body, parse_constant=_refuse_constant)
@@ -220,6 +255,17 @@ def _word(value: Any) -> str | None:
     """Return a code as text; servers also write ``"None"`` for none."""
     text = _text(value)
     return None if text in {None, "", "None", "null"} else text[:200] if text else None
+
+
+def _reference(metadata: Any) -> str | None:
+    return _text(metadata.get(REFERENCE)) if isinstance(metadata, dict) else None
+
+
+def _date(text: str) -> float | None:
+    try:
+        return parsedate_to_datetime(text).timestamp()
+    except (ValueError, TypeError, OverflowError):
+        return None
 
 
 def _number(value: Any) -> float | None:

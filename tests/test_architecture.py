@@ -18,17 +18,32 @@ PACKAGE = ROOT / "pipeline"
 FLOORS = [
     "errors jobs videos",
     """source document syntax scalars sayings hints templates tables naming filenames validation expansion manifest
-       profile credential mp4 events evidence decisions plan limits blocking retrying report""",
-    "client files outputs ledger simulator",
-    "steps runner supervision preparation",
-    "commands",
-    "render cli",
+       profile credential mp4 events evidence decisions plan limits blocking retrying report
+       breakers matching answers audits sidecars""",
+    "client files outputs custody ledger simulator",
+    "steps runner supervision preparation reconciliation surroundings inquiry rebuilding",
+    "commands resolving aftercare",
+    "render progress documents stories cli",
     "__main__",
 ]
 #: Modules on these floors may import one another, but never in a circle.
 MINGLING = {0, 1}
 #: The only imports across one of the other floors.
-ACROSS = {("runner", "steps"), ("supervision", "steps"), ("cli", "render")}
+ACROSS = {
+    ("runner", "steps"),
+    ("steps", "reconciliation"),
+    ("cli", "progress"),
+    ("cli", "render"),
+    ("progress", "render"),
+    ("surroundings", "preparation"),
+    ("inquiry", "preparation"),
+    ("inquiry", "surroundings"),
+    ("aftercare", "resolving"),
+    ("stories", "documents"),
+    ("stories", "render"),
+    ("cli", "documents"),
+    ("cli", "stories"),
+}
 
 #: Who may import a library. ``ledger`` means all of the package.
 LIBRARIES = {
@@ -38,7 +53,7 @@ LIBRARIES = {
     "httpx": "client",
     "jsonschema": "sayings validation simulator.refusals",
     "PIL": "simulator",
-    "rich": "render",
+    "rich": "render progress stories",
     "sqlite3": "ledger simulator.store",
     "starlette": "simulator",
     "tenacity": "retrying",
@@ -61,7 +76,17 @@ GATES: Mapping[str, Mapping[str, str]] = {
         "random.SystemRandom": "the source of idempotency keys that is handed in",
         "time.time": "the wall clock that is handed in",
     },
-    "render": {
+    "aftercare": {
+        "os.environ": "keys and addresses, for asking a server",
+        "random.SystemRandom": "spreads repeated questions",
+        "time.time": "the wall clock that is handed in",
+    },
+    "resolving": {
+        "os.environ": "keys and addresses, for asking a server",
+        "random.SystemRandom": "spreads repeated questions",
+        "time.time": "the wall clock that is handed in",
+    },
+    "progress": {
         "time.monotonic": "how long a person has been looking at the progress",
     },
 }

@@ -15,18 +15,20 @@ from typing import Any
 import anyio
 
 from pipeline.blocking import inline
+from pipeline.breakers import Signals
 from pipeline.client import POSTS_AT_ONCE, VideosClient
-from pipeline.decisions import Policy
+from pipeline.decisions import policy
 from pipeline.jobs import Job, Spec, State
 from pipeline.ledger import reading
 from pipeline.ledger.store import SqliteLedger
-from pipeline.limits import Contact, RateLimiter, Slots
+from pipeline.limits import Adaptive, Contact, Places, RateLimiter, Slots
 from pipeline.outputs import Outputs
 from pipeline.profile import Profile
+from pipeline.reconciliation import Reconciler
 from pipeline.runner import Run
 from pipeline.simulator.service import VideoService
 from pipeline.simulator.store import BillLine
-from pipeline.steps import Signals, Tools
+from pipeline.steps import Tools
 
 EPOCH = 1_800_000_000.0
 Message = MutableMapping[str, Any]
@@ -123,21 +125,36 @@ class World:
         *,
         selected: Callable[[Job], bool] = lambda job: True,
         until: float | None = None,
+        max_cost: float | None = None,
+        resubmit_absent: bool = False,
         **limits: float,
     ) -> Signals:
         """One run of the shipped runner over these jobs. ``until``: seconds after which a signal would come."""
         bounds = replace(self.profile.limits, **limits)
         signals = Signals(Contact())
+        outputs = Outputs(self.folder)
+        outputs.probe()
         with closing(SqliteLedger.create_or_open(self.folder / "ledger.db", now=self._now, blocking=inline)) as ledger:
-            await ledger.enrol(specs, settings={"name": "world", "currency": "USD"})
+            await ledger.enrol(specs, settings={"name": "world", "currency": "USD"}, max_cost=max_cost)
             async with VideosClient(self.profile.base_url, key=None, downloads=bounds.downloads, app=self) as client:
+                pace = Adaptive(bounds.requests_per_minute / 60)
+                polls = RateLimiter(bounds.polls_per_second)
+                settle = self.profile.doubt.settle
                 tools = Tools(
                     client=client,
-                    outputs=Outputs(self.folder),
+                    outputs=outputs,
                     profile=self.profile,
                     posts=anyio.Semaphore(POSTS_AT_ONCE),
-                    submits=RateLimiter(bounds.requests_per_minute / 60),
-                    polls=RateLimiter(bounds.polls_per_second),
+                    submits=RateLimiter(pace.rate),
+                    pace=pace,
+                    polls=polls,
+                    downloads=Places(bounds.downloads),
+                    reconciler=Reconciler(
+                        client, claimed=ledger.claimed, turn=polls.acquire, settle=settle, now=self._now
+                    ),
+                    remember=ledger.remember,
+                    max_in_flight=int(bounds.max_in_flight),
+                    max_video_mib=int(bounds.max_video_mib),
                     signals=signals,
                     key_fingerprint=None,
                     now=self._now,
@@ -148,7 +165,7 @@ class World:
                     ledger=ledger,
                     tools=tools,
                     slots=Slots(int(bounds.max_in_flight)),
-                    policy=Policy(replay=self.profile.abilities.idempotency),
+                    policy=policy(self.profile, resubmit_absent=resubmit_absent),
                     wanted=selected,
                     observe=lambda before, event, after: None,
                 )

@@ -15,15 +15,23 @@ class DuplicateVideo(Exception):
     """The server gave an id that another job of this ledger already has. Nothing was recorded."""
 
 
+class BudgetReached(Exception):
+    """The intent would spend more than is allowed, or nobody knows how much. Nothing was recorded."""
+
+
 class Ledger(Protocol):
     """What a run needs of a store. A returned ``record`` is on disk; an error means unknown: end the run."""
 
     async def record(self, job: Job, event: Event) -> Job:
         """Put the event on disk and return the job after it.
 
-        Raises DuplicateVideo when the event claims an id that another job has, LedgerError for anything else that
-        goes wrong, IllegalTransition where the table has no such move.
+        Raises DuplicateVideo when the event claims an id that another job has, BudgetReached for an intent beyond the
+        budget, LedgerError for anything else that goes wrong, IllegalTransition where the table has no such move.
         """
+        ...
+
+    async def claimed(self, ids: Collection[str]) -> Collection[str]:
+        """Return those of the ids that a job has, or has had."""
         ...
 
     def jobs(self, states: Collection[State]) -> AsyncIterator[Job]:

@@ -4,15 +4,33 @@ import fcntl
 import json
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from pipeline.errors import LedgerError, LedgerLocked
 
 
+class Lock:
+    """A lock that is held. ``last`` is what its last holder wrote into it."""
+
+    def __init__(self, descriptor: int, last: Mapping[str, Any]) -> None:
+        self._descriptor = descriptor
+        self.last = last
+
+    def sign(self, **more: Any) -> None:
+        """Leave the holder's name, and more, for the next one."""
+        text = json.dumps({**self.last, "pid": os.getpid(), "host": socket.gethostname(), **more}).encode()
+        try:
+            os.pwrite(self._descriptor, text, 0)
+            os.ftruncate(self._descriptor, len(text))
+        except OSError as error:
+            raise LedgerError(f"cannot sign the lock: {error.strerror}") from error
+
+
 @contextmanager
-def run_lock(path: Path) -> Iterator[None]:
+def run_lock(path: Path) -> Iterator[Lock]:
     """Hold the campaign while the block runs. Raises LedgerLocked, naming the holder, when another run has it.
 
     Never on the ledger's own file: closing any descriptor of that would drop SQLite's locks. The file stays.
@@ -22,20 +40,27 @@ def run_lock(path: Path) -> Iterator[None]:
     except OSError as error:
         raise LedgerError(f"{path}: {error.strerror}") from error
     try:
+        last = _read(descriptor)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise LedgerLocked(f"another run holds this campaign: {_holder(descriptor)}") from None
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode(), 0)
-        yield
+            raise LedgerLocked(f"another run holds this campaign: {_holder(last)}") from None
+        lock = Lock(descriptor, _read(descriptor))
+        lock.sign()
+        yield lock
     finally:
         os.close(descriptor)
 
 
-def _holder(descriptor: int) -> str:
+def _read(descriptor: int) -> Mapping[str, Any]:
     try:
-        holder = json.loads(os.pread(descriptor, 4096, 0))
-        return f"process {int(holder['pid'])} on {str(holder['host'])[:100]}"
-    except (ValueError, KeyError, TypeError):
+        written = json.loads(os.pread(descriptor, 4096, 0))
+    except ValueError:
+        return {}
+    return written if isinstance(written, dict) else {}
+
+
+def _holder(last: Mapping[str, Any]) -> str:
+    if "pid" not in last:
         return "a process that did not leave its name"
+    return f"process {str(last['pid'])[:20]} on {str(last.get('host'))[:100]}"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipeline.errors import LedgerError
-from pipeline.jobs import Job, State
+from pipeline.jobs import Job, State, canonical_json
 from pipeline.ledger import schema
 from pipeline.ledger.rows import COLUMNS, job_from
 
@@ -36,8 +36,14 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
         closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection,
     ):
         connection.execute("PRAGMA trusted_schema = OFF")
-        schema.check(connection)
-        yield connection
+        if schema.check(connection) == len(schema.MIGRATIONS):
+            yield connection
+            return
+        # An older format is lifted in memory: only a run changes the file.
+        with closing(sqlite3.connect(":memory:", isolation_level=None)) as lifted:
+            connection.backup(lifted)
+            schema.migrate(lifted)
+            yield lifted
 
 
 @contextmanager
@@ -47,7 +53,7 @@ def translated(path: Path) -> Iterator[None]:
         yield
     except LedgerError as error:
         raise LedgerError(f"{path}: {error}" if str(path) not in str(error) else str(error)) from error.__cause__
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:  # a flipped bit may hit the rules' own text
         raise LedgerError(f"{path}: {error}") from error
 
 
@@ -67,6 +73,26 @@ def page(connection: sqlite3.Connection, states: Collection[State], after: int) 
     return [job_from(row[1:]) for row in rows], rows[-1][0] if len(rows) == _PAGE else None
 
 
+def named(connection: sqlite3.Connection, word: str) -> list[Job]:
+    """Return the jobs of this name, or those whose request's hash begins with it: with eight digits at least."""
+    beginning = "length(?1) >= 8 AND substr(request_hash, 1, length(?1)) = ?1"
+    rows = connection.execute(f"{_SELECT} WHERE name = ?1 OR ({beginning}) ORDER BY id", (word,))
+    return [job_from(row[1:]) for row in rows]
+
+
+def claimed(connection: sqlite3.Connection, ids: Collection[str]) -> set[str]:
+    """Return those of the ids that a job has, or has had."""
+    query = "SELECT video_id FROM claims WHERE video_id IN (SELECT value FROM json_each(?))"
+    return {video_id for (video_id,) in connection.execute(query, (canonical_json(list(ids)),))}
+
+
+def first_intent(connection: sqlite3.Connection) -> float | None:
+    """Return when the first POST was about to be sent, in seconds since the epoch; None where none ever was."""
+    query = "SELECT min(at) FROM (SELECT at FROM events WHERE kind = 'intended' UNION ALL SELECT intended_at FROM jobs)"
+    (first,) = connection.execute(query).fetchone()
+    return None if first is None else float(first)
+
+
 def events(connection: sqlite3.Connection, job: Job) -> list[Entry]:
     """Return all that happened to the job, oldest first."""
     rows = connection.execute(
@@ -75,6 +101,12 @@ def events(connection: sqlite3.Connection, job: Job) -> list[Entry]:
         (job.name, job.request_hash),
     )
     return [Entry(at, kind, State(state), json.loads(data), raw) for at, kind, state, data, raw in rows]
+
+
+def budget(connection: sqlite3.Connection) -> float | None:
+    """Return what the campaign may cost, or None where nobody said."""
+    (most,) = connection.execute("SELECT max_cost FROM account").fetchone()
+    return None if most is None else float(most)
 
 
 def settings(connection: sqlite3.Connection) -> Mapping[str, Any]:

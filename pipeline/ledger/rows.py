@@ -4,6 +4,7 @@ import json
 from dataclasses import asdict, fields
 from typing import Any
 
+from pipeline.errors import LedgerError
 from pipeline.events import Event
 from pipeline.jobs import Failure, FailureKind, Job, State, canonical_json
 
@@ -23,13 +24,16 @@ def to_column(name: str, value: Any) -> Any:
 
 
 def job_from(row: tuple[Any, ...]) -> Job:
-    """Return the job of a row that was selected by COLUMNS."""
+    """Return the job of a row that was selected by COLUMNS. Raises LedgerError for one that was damaged."""
     values = dict(zip(COLUMNS, row, strict=True))
-    for name in _JSON:
-        values[name] = json.loads(values[name])
-    values["state"] = State(values["state"])
-    values["tags"], values["warnings"] = tuple(values["tags"]), tuple(values["warnings"])
-    values["failure"] = failure_from(values["failure"])
+    try:
+        for name in _JSON:
+            values[name] = json.loads(values[name])
+        values["state"] = State(values["state"])
+        values["tags"], values["warnings"] = tuple(values["tags"]), tuple(values["warnings"])
+        values["failure"] = failure_from(values["failure"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise LedgerError(f"the ledger is damaged: {error}") from error
     values["orphaned"] = bool(values["orphaned"])
     return Job(**values)
 

@@ -1,11 +1,13 @@
 """The ledger file's format: tables, the constraints that make paying twice impossible, and how old files are lifted.
 
-A bug in Python must not be able to pay twice, so the table of transitions is in the file too: a state can only
-change as TRANSITIONS allows, an id belongs to one job and never changes, events are only ever added.
+A bug in Python must not be able to pay twice, so the rules are in the file too: a state can only change as TRANSITIONS
+allows, an id belongs to one job for ever, a job has one id and one more for each word of a person, a doubt is ended
+by an id or a person, what is promised stays within the budget, events are only ever added.
 """
 
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 
 from pipeline.errors import LedgerError
 from pipeline.events import TRANSITIONS
@@ -77,12 +79,66 @@ def _version_1(connection: sqlite3.Connection) -> None:
         "CREATE TRIGGER events_are_facts BEFORE UPDATE ON events BEGIN SELECT RAISE(ABORT, 'events are facts'); END",
     ):
         connection.execute(statement)
+
+
+def _version_2(connection: sqlite3.Connection) -> None:
+    person = "NEW.approvals = OLD.approvals + 1"
+    for statement in (
+        "ALTER TABLE jobs ADD COLUMN approvals INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE jobs ADD COLUMN sunk REAL NOT NULL DEFAULT 0",
+        """CREATE TABLE claims (
+            video_id TEXT PRIMARY KEY,
+            job INTEGER NOT NULL REFERENCES jobs (id),
+            approvals INTEGER NOT NULL,
+            UNIQUE (job, approvals)
+        ) STRICT, WITHOUT ROWID""",
+        "INSERT INTO claims SELECT video_id, id, 0 FROM jobs WHERE video_id IS NOT NULL",
+        """CREATE TRIGGER an_id_is_claimed AFTER UPDATE OF video_id ON jobs
+            WHEN NEW.video_id IS NOT NULL AND OLD.video_id IS NULL
+            BEGIN INSERT INTO claims VALUES (NEW.video_id, NEW.id, NEW.approvals); END""",
+        "CREATE TRIGGER claims_stay BEFORE DELETE ON claims BEGIN SELECT RAISE(ABORT, 'claims stay'); END",
+        "CREATE TRIGGER claims_are_facts BEFORE UPDATE ON claims BEGIN SELECT RAISE(ABORT, 'claims are facts'); END",
+        "DROP TRIGGER an_id_is_kept",
+        f"""CREATE TRIGGER an_id_is_kept BEFORE UPDATE OF video_id ON jobs
+            WHEN OLD.video_id IS NOT NULL AND NEW.video_id IS NOT OLD.video_id
+                AND NOT (NEW.video_id IS NULL AND NEW.state = 'planned' AND {person})
+            BEGIN SELECT RAISE(ABORT, 'a paid id never changes'); END""",
+        f"""CREATE TRIGGER doubt_is_sticky BEFORE UPDATE OF state ON jobs
+            WHEN OLD.state IN ('in_doubt', 'held') AND NEW.state IN ('planned', 'failed') AND NOT ({person})
+            BEGIN SELECT RAISE(ABORT, 'only an id or a person ends a doubt'); END""",
+        f"""CREATE TRIGGER only_a_person_pays_again BEFORE UPDATE OF state ON jobs
+            WHEN OLD.state IN ('lost', 'stuck') AND NEW.state = 'planned' AND NOT ({person})
+            BEGIN SELECT RAISE(ABORT, 'only a person pays again'); END""",
+        """CREATE TRIGGER only_the_refused_come_back BEFORE UPDATE OF state ON jobs
+            WHEN OLD.state = 'failed' AND NEW.state = 'planned' AND (OLD.video_id IS NOT NULL
+                OR (SELECT kind FROM events WHERE job = OLD.id ORDER BY id DESC LIMIT 1) <> 'refused')
+            BEGIN SELECT RAISE(ABORT, 'what may have been paid is not sent again'); END""",
+        "CREATE TABLE account (id INTEGER PRIMARY KEY CHECK (id = 1), reserved REAL NOT NULL, max_cost REAL) STRICT",
+        f"""INSERT INTO account SELECT 1, coalesce(sum(price), 0), NULL FROM jobs
+            WHERE state IN ({_words(PAID | DOUBTFUL)}) OR video_id IS NOT NULL""",  # noqa: S608  # our own words
+        """CREATE TRIGGER the_budget_holds BEFORE UPDATE OF state ON jobs
+            WHEN NEW.state = 'submitting' AND OLD.state = 'planned' AND EXISTS (SELECT 1 FROM account
+                WHERE max_cost IS NOT NULL AND (NEW.price IS NULL OR reserved + NEW.price > max_cost + 1e-9))
+            BEGIN SELECT RAISE(ABORT, 'beyond the budget'); END""",
+        """CREATE TRIGGER an_intent_is_reserved AFTER UPDATE OF state ON jobs
+            WHEN NEW.state = 'submitting' AND OLD.state = 'planned'
+            BEGIN UPDATE account SET reserved = reserved + coalesce(NEW.price, 0); END""",
+        """CREATE TRIGGER what_was_not_created_is_free AFTER UPDATE OF state ON jobs
+            WHEN OLD.state = 'submitting' AND NEW.state IN ('planned', 'failed')
+            BEGIN UPDATE account SET reserved = reserved - coalesce(OLD.price, 0); END""",
+    ):
+        connection.execute(statement)
+    _fill_transitions(connection)
+
+
+def _fill_transitions(connection: sqlite3.Connection) -> None:
     moves = sorted({(before, after) for before, events in TRANSITIONS.items() for after in events.values()})
+    connection.execute("DELETE FROM transitions")
     connection.executemany("INSERT INTO transitions VALUES (?, ?)", moves)
 
 
-#: One function a version; the file's ``user_version`` says how many have been applied.
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_version_1,)
+#: One function a version; the file's ``user_version`` says how many have been applied. A new move needs a new version.
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_version_1, _version_2)
 
 
 def check(connection: sqlite3.Connection) -> int:
@@ -100,6 +156,24 @@ def check(connection: sqlite3.Connection) -> int:
             f"the ledger was written by a newer Callsheet (format {version}); this one knows {len(MIGRATIONS)}"
         )
     return int(version)
+
+
+def audit(connection: sqlite3.Connection) -> None:
+    """Raise LedgerError for a file that is damaged, or whose rules are not ours: without them it could pay twice.
+
+    The whole check, indexes too: a flipped bit in a job's name would make it look like one that was never sent.
+    """
+    (verdict,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+    if verdict != "ok":
+        raise LedgerError(f"the ledger is damaged: {verdict}")
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as fresh:
+        create(fresh)
+        for query in (_RULES, "SELECT before, after FROM transitions ORDER BY before, after"):
+            if connection.execute(query).fetchall() != fresh.execute(query).fetchall():
+                raise LedgerError("the ledger's own rules were changed: it cannot be trusted not to pay twice")
+
+
+_RULES = "SELECT type, name, tbl_name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%' ORDER BY type, name"
 
 
 def create(connection: sqlite3.Connection) -> None:

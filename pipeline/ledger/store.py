@@ -2,11 +2,15 @@
 
 WAL with ``synchronous=FULL``: NORMAL loses acknowledged commits at a power cut, and a lost id is a second payment.
 Whoever waits while a commit runs is in the next one together, so durability costs one fsync for many jobs.
+
+After a write that failed, what is on disk is unknown, so nothing is tried again on that connection: the ballast is
+dropped, the file is opened anew and read, and what it lacks is written; where that fails too, ``rescue`` has the paid
+ids. Either way the run ends: every later record raises, once it is safe, and no later intent is written at all.
 """
 
-import os
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,10 +20,10 @@ import anyio
 
 from pipeline.blocking import Blocking, T
 from pipeline.errors import LedgerError
-from pipeline.events import CHANGES, Event, apply
-from pipeline.jobs import Job, Spec, State, canonical_json
-from pipeline.ledger import DuplicateVideo, reading, schema
-from pipeline.ledger.rows import COLUMNS, event_data, to_column
+from pipeline.events import CHANGES, TRANSITIONS, Accepted, Adopted, Event, Intended, Returned, apply
+from pipeline.jobs import Failure, FailureKind, Job, Spec, State, canonical_json
+from pipeline.ledger import BudgetReached, DuplicateVideo, home, opening, reading, rescue, schema
+from pipeline.ledger.rows import COLUMNS, event_data, job_from, to_column
 
 
 @dataclass(slots=True)
@@ -34,42 +38,67 @@ class SqliteLedger:
     """A Ledger in one SQLite file. Made by ``create_or_open``; the caller holds the run lock."""
 
     def __init__(
-        self, path: Path, connection: sqlite3.Connection, now: Callable[[], float], blocking: Blocking
+        self,
+        path: Path,
+        connection: sqlite3.Connection,
+        now: Callable[[], float],
+        blocking: Blocking,
+        rescue_places: Sequence[Path],
     ) -> None:
         self._path = path
-        self._file = _identity(path)
+        self._rescue_places = rescue_places
+        self._file = opening.identity(path)
         self._connection = connection
         self._now = now
         self._blocking = blocking
         self._turn = anyio.Lock()
         self._waiting: list[_Waiting] = []
+        self._strain: LedgerError | None = None
         self._broken = False
 
     @classmethod
-    def create_or_open(cls, path: Path, *, now: Callable[[], float], blocking: Blocking) -> Self:
+    def create_or_open(
+        cls, path: Path, *, now: Callable[[], float], blocking: Blocking, fallbacks: Sequence[Path] = ()
+    ) -> Self:
         """Open the ledger, or make it, readable by its owner only and synced with its folder.
 
-        Raises LedgerError for a file that is foreign, newer or damaged; nothing is changed then.
+        What an earlier run rescued, here or into one of the folders ``fallbacks``, is brought home first. Raises
+        LedgerError for a file that is foreign, newer, damaged or far away; nothing is changed then.
         """
         with reading.translated(path):
+            remote = home.remote_file_system(path.parent.absolute())
+            if remote is not None:
+                raise LedgerError(f"a ledger needs a local disk, and this is {remote}")
             if not path.exists():
-                _create(path)
-            connection = _connect(path, schema.migrate)
-        return cls(path, connection, now, blocking)
+                opening.create(path)
+            connection = opening.connect(path, opening.checked)
+        ledger = cls(path, connection, now, blocking, rescue.places(path, fallbacks))
+        try:
+            ledger._bring_home()
+        except BaseException:
+            connection.close()
+            raise
+        return ledger
 
     def close(self) -> None:
         self._connection.close()
 
-    async def enrol(self, specs: Sequence[Spec], *, settings: Mapping[str, Any]) -> None:
-        """Make the ledger hold what the manifest asks for, in one commit, and remember the settings.
+    async def enrol(self, specs: Sequence[Spec], *, settings: Mapping[str, Any], max_cost: float | None = None) -> None:
+        """Make the ledger hold what the manifest asks for, in one commit, and remember the settings and the budget.
 
         Known jobs stay as they are, but for their tags and metadata. Jobs that are not asked for any more are
         marked as orphaned, or dropped where nothing was ever sent for them.
         """
-        await self._transaction(lambda: self._enrol(specs, settings))
+        await self._transaction(lambda: self._enrol(specs, settings, max_cost))
+
+    async def remember(self, **settings: Any) -> None:
+        """Keep settings for later runs."""
+        await self._transaction(lambda: self._remember(settings))
 
     async def record(self, job: Job, event: Event) -> Job:
         after = apply(job, event)
+        if self._strain is not None and isinstance(event, Intended):
+            raise self._strain
         waiting = _Waiting(job, event)
         self._waiting.append(waiting)
         with anyio.CancelScope(shield=True):
@@ -78,7 +107,15 @@ class SqliteLedger:
                     await self._commit_waiting()
         if waiting.error is not None:
             raise waiting.error
+        if self._strain is not None:
+            raise self._strain
         return after
+
+    async def claimed(self, ids: Collection[str]) -> Collection[str]:
+        query = "SELECT video_id FROM claims WHERE video_id IN (SELECT value FROM json_each(?))"
+        call = partial(self._connection.execute, query, (canonical_json(list(ids)),))
+        async with self._turn:
+            return {video_id for (video_id,) in await self._guarded(lambda: call().fetchall())}
 
     async def jobs(self, states: Collection[State]) -> AsyncIterator[Job]:
         after: int | None = 0
@@ -92,11 +129,12 @@ class SqliteLedger:
         batch, self._waiting = self._waiting, []
         try:
             await self._guarded(lambda: self._write(batch))
+        except LedgerError as failed:
+            await self._blocking(partial(self._save, batch, failed))
         except BaseException as error:
             for waiting in batch:
                 waiting.error = waiting.error or LedgerError(f"{self._path}: not recorded: {error!r}")
-            if not isinstance(error, LedgerError):
-                raise
+            raise
         finally:
             for waiting in batch:
                 waiting.done = True
@@ -123,15 +161,84 @@ class SqliteLedger:
             raise
 
     def _write(self, batch: Iterable[_Waiting]) -> None:
-        if _identity(self._path) != self._file:
+        if opening.identity(self._path) != self._file:
             raise LedgerError("the ledger was moved or deleted while it was in use")
         self._connection.execute("BEGIN IMMEDIATE")
         for waiting in batch:
             try:
                 self._update(waiting.job, waiting.event)
-            except DuplicateVideo as error:
+            except (DuplicateVideo, BudgetReached) as error:
                 waiting.error = error
         self._connection.execute("COMMIT")
+
+    def _save(self, batch: Sequence[_Waiting], error: LedgerError) -> None:
+        """Get what a failed write held onto the disk in another way. No error leaves this: it goes to who waits."""
+        self._strain = self._strain or error
+        try:
+            with reading.translated(self._path):
+                self._write_anew(batch)
+        except (LedgerError, OSError) as second:
+            self._broken = True
+            for waiting in batch:
+                words = f"{second}"
+                if isinstance(waiting.event, Accepted | Adopted):
+                    words = f"{words}; {rescue.rescue(waiting.job, waiting.event, self._rescue_places)}"
+                waiting.error = LedgerError(words)
+        else:
+            self._broken = False
+
+    def _write_anew(self, batch: Sequence[_Waiting]) -> None:
+        """Open the file again with the ballast dropped; write what it lacks of the batch, for a COMMIT that failed may
+        have happened. An intent is taken back: its POST will not be sent."""
+        self._connection.close()
+        rescue.drop_ballast(self._path)
+        if opening.identity(self._path) != self._file:
+            raise LedgerError("the ledger was moved or deleted while it was in use")
+        self._connection = opening.connect(self._path, schema.check)
+        self._connection.execute("BEGIN IMMEDIATE")
+        for waiting in batch:
+            job, event = waiting.job, waiting.event
+            waiting.error = None
+            there = self._stands(apply(job, event))
+            if isinstance(event, Intended):
+                if there:
+                    failure = Failure(FailureKind.NOT_SENT, "the ledger failed before it was sent")
+                    self._update(apply(job, event), Returned(failure=failure))
+            elif not there:
+                try:
+                    self._update(job, event)
+                except DuplicateVideo as error:
+                    waiting.error = error
+        self._connection.execute("COMMIT")
+
+    def _stands(self, job: Job) -> bool:
+        row = self._connection.execute(_FIND, (job.name, job.request_hash)).fetchone()
+        return row is not None and job_from(row) == job
+
+    def _bring_home(self) -> None:
+        """Record the ids that an earlier run could not; then lay the ballast anew."""
+        with reading.translated(self._path):
+            for path in self._rescue_places:
+                lines = list(rescue.lines(path))
+                self._connection.execute("BEGIN IMMEDIATE")
+                for line in lines:
+                    self._bring_home_one(line)
+                self._connection.execute("COMMIT")
+                with suppress(OSError):  # read again, it changes nothing
+                    path.replace(path.with_suffix(".read"))
+            try:
+                rescue.lay_ballast(self._path)
+            except OSError as error:
+                raise LedgerError(f"there is no room for a run: {error.strerror}") from error
+
+    def _bring_home_one(self, line: Mapping[str, Any]) -> None:
+        row = self._connection.execute(_FIND_KEY, (line["idempotency_key"],)).fetchone()
+        job = None if row is None else job_from(row)
+        if job is None or job.video_id is not None:
+            return
+        known = {name: line[name] for name in ("video_id", "status", "submitted_at", "raw")}
+        accepted = Accepted in TRANSITIONS[job.state]
+        self._update(job, Accepted(**known) if accepted else Adopted(**known, by="the rescue file"))
 
     def _update(self, job: Job, event: Event) -> None:
         after = apply(job, event)
@@ -143,8 +250,10 @@ class SqliteLedger:
                 (*values, after.state, job.name, job.request_hash, job.state, job.attempt),
             ).fetchone()
         except sqlite3.IntegrityError as error:
-            if "jobs.video_id" in str(error):
+            if "video_id" in str(error):
                 raise DuplicateVideo(after.video_id) from error
+            if "budget" in str(error):
+                raise BudgetReached(job.name) from error
             raise
         if row is None:
             raise LedgerError(f"{job.name} is not as this run left it: another program has written the ledger")
@@ -153,7 +262,7 @@ class SqliteLedger:
             (row[0], self._now(), type(event).__name__.lower(), after.state, event_data(event), event.raw),
         )
 
-    def _enrol(self, specs: Sequence[Spec], settings: Mapping[str, Any]) -> None:
+    def _enrol(self, specs: Sequence[Spec], settings: Mapping[str, Any], max_cost: float | None) -> None:
         execute = self._connection.execute
         execute("CREATE TEMP TABLE asked (name TEXT, request_hash TEXT, PRIMARY KEY (name, request_hash))")
         for spec in specs:
@@ -164,10 +273,17 @@ class SqliteLedger:
         execute(f"DELETE FROM jobs WHERE attempt = 0 AND {missing}")  # noqa: S608  # no input in it
         execute(f"UPDATE jobs SET orphaned = {missing}")  # noqa: S608
         execute("DROP TABLE asked")
+        execute("UPDATE account SET max_cost = ?", (max_cost,))
+        self._remember(settings)
+
+    def _remember(self, settings: Mapping[str, Any]) -> None:
         for key, value in settings.items():
-            execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (key, canonical_json(value)))
+            query = "INSERT OR REPLACE INTO settings VALUES (?, ?)"
+            self._connection.execute(query, (key, canonical_json(value)))
 
 
+_FIND = f"SELECT {', '.join(COLUMNS)} FROM jobs WHERE name = ? AND request_hash = ?"  # noqa: S608  # our own names
+_FIND_KEY = f"SELECT {', '.join(COLUMNS)} FROM jobs WHERE idempotency_key = ?"  # noqa: S608
 _UPDATE = {
     event: f"UPDATE jobs SET {''.join(f'{name} = ?, ' for name in changed)}state = ?"  # noqa: S608  # our own names
     " WHERE name = ? AND request_hash = ? AND state = ? AND attempt = ? RETURNING id"
@@ -178,49 +294,3 @@ _ENROL = f"""INSERT INTO jobs ({", ".join(COLUMNS)}) VALUES ({", ".join("?" * le
     ON CONFLICT (name, request_hash) DO UPDATE SET tags = excluded.tags, metadata = excluded.metadata,
     request = CASE attempt WHEN 0 THEN excluded.request ELSE request END,
     output = CASE attempt WHEN 0 THEN excluded.output ELSE output END"""  # noqa: S608  # our own names
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    """Return which file this is: SQLite goes on committing into one that has no name any more."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
-
-
-def _create(path: Path) -> None:
-    """Make an empty ledger, whole and synced before it has its name: a crash leaves none or a good one."""
-    unborn = path.with_name(f".{path.name}.new")
-    try:
-        unborn.unlink(missing_ok=True)
-        os.close(os.open(unborn, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-        _connect(unborn, schema.create).close()
-        unborn.rename(path)
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    except OSError as error:
-        raise LedgerError(f"cannot make the ledger: {error.strerror}") from error
-
-
-def _connect(path: Path, prepare: Callable[[sqlite3.Connection], None]) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
-    try:
-        connection.execute("PRAGMA trusted_schema = OFF")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA foreign_keys = ON")
-        prepare(connection)
-        _use_wal(connection)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _use_wal(connection: sqlite3.Connection) -> None:
-    (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
-    if mode != "wal":
-        raise LedgerError(f"this file system cannot hold a ledger (journal mode {mode}); use a local disk")

@@ -177,7 +177,7 @@ def test_a_signal_ends_the_run_with_everything_recorded(
     process.send_signal(number)
     _, said = process.communicate(timeout=30)
     assert process.returncode == code
-    assert "run the same command again" in said
+    assert "--no-submit" in said
     assert status(cli)["counts"]["submitting"] == 0
     assert cli("run", "trip.yaml", "--base-url", server).returncode == 0
     assert billed(folder) == 10

@@ -1,16 +1,21 @@
 """What a POST or a GET proves, on real connections to a server that misbehaves."""
 
+import base64
+import contextlib
+import hashlib
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import pytest
 
-from pipeline.client import Received, VideosClient
+from pipeline import client as clients
+from pipeline.client import Received, VideosClient, may_not_follow
 from pipeline.credential import find_key
-from pipeline.evidence import Acceptance, Ambiguity, NotSent, NotThere, Refusal, Seen, Silence
+from pipeline.evidence import Acceptance, Ambiguity, BadFile, NotSent, NotThere, Refusal, Seen, Silence
 from pipeline.jobs import FailureKind
 from pipeline.profile import Auth
 
@@ -234,7 +239,7 @@ async def test_a_poll_learns_something_or_nothing(reply: bytes | None, kind: typ
 async def download(url: str) -> tuple[object, bytes]:
     received: list[bytes] = []
     async with client(url) as opened:
-        outcome = await opened.download("v", received.append)
+        outcome = await opened.download("v", received.append, most=1 << 20)
     return outcome, b"".join(received)
 
 
@@ -295,4 +300,119 @@ async def test_a_disk_that_refuses_is_not_taken_for_the_servers_fault() -> None:
     with serving(answer(200, b"x" * 1000)) as server:
         async with client(server.url) as opened:
             with pytest.raises(MemoryError):
-                await opened.download("v", raising(MemoryError()))
+                await opened.download("v", raising(MemoryError()), most=1 << 20)
+
+
+asyncio_alone = pytest.mark.parametrize("anyio_backend", ["asyncio"])  # as above
+
+
+@asyncio_alone
+async def test_a_body_without_end_is_left() -> None:
+    with serving(answer(200, b"x" * (1 << 20) + b"y")) as server:
+        outcome, received = await download(server.url)
+    assert isinstance(outcome, BadFile)
+    assert "longer than 1 MiB" in outcome.failure.message
+    assert len(received) <= 1 << 20
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br"])
+async def test_an_encoding_that_nobody_asked_for_is_refused(encoding: str) -> None:
+    with serving(answer(200, b"bomb", Content_Encoding=encoding)) as server:
+        outcome, received = await download(server.url)
+    assert isinstance(outcome, BadFile)
+    assert received == b""
+
+
+MD5 = base64.b64encode(hashlib.md5(b"bytes").digest()).decode()
+SHA256 = base64.b64encode(hashlib.sha256(b"bytes").digest()).decode()
+
+
+@pytest.mark.parametrize(
+    "header", [{"Content_MD5": MD5}, {"Digest": f"SHA-256={SHA256}"}, {"Repr_Digest": f"sha-256=:{SHA256}:"}]
+)
+async def test_the_servers_own_digest_is_believed(header: dict[str, str]) -> None:
+    with serving(answer(200, b"bytes", **header), answer(200, b"bytez", **header)) as server:
+        assert (await download(server.url))[0] == Received()
+        outcome, _ = await download(server.url)
+    assert isinstance(outcome, BadFile)
+    assert "digest" in outcome.failure.message
+
+
+async def test_a_digest_that_is_none_says_nothing() -> None:
+    with serving(answer(200, b"bytes", Content_MD5="?", Digest="md2=AAAA", ETag=f'"{"0" * 32}"')) as server:
+        assert (await download(server.url))[0] == Received()
+
+
+@contextmanager
+def dripping(head: bytes, drop: bytes) -> Iterator[str]:
+    """A server that sends a drop now and then, for as long as somebody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def drip() -> None:
+            connection, _ = listener.accept()
+            with connection, contextlib.suppress(OSError):
+                _request(connection)
+                connection.sendall(head)
+                for _ in range(100):
+                    connection.sendall(drop)
+                    time.sleep(0.05)
+
+        thread = threading.Thread(target=drip)
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
+        thread.join(10)
+
+
+@asyncio_alone
+async def test_a_body_that_drips_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clients, "_STALL", 0.3)
+    with dripping(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n", b"x") as url:
+        outcome, _ = await download(url)
+    assert isinstance(outcome, Silence)
+    assert "too slowly" in outcome.failure.message
+
+
+@asyncio_alone
+async def test_an_answer_to_a_post_that_drips_is_a_doubt(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clients, "SUBMIT_DEADLINE", 0.3)
+    with dripping(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n", b" ") as url:
+        outcome = await create(url)
+    assert isinstance(outcome, Ambiguity)
+
+
+@pytest.mark.parametrize(
+    ("home", "target", "refused"),
+    [
+        (["93.184.216.34"], ["151.101.1.1"], False),
+        (["93.184.216.34"], ["169.254.169.254"], True),
+        (["93.184.216.34"], ["127.0.0.1"], True),
+        (["93.184.216.34"], ["10.0.0.7"], True),
+        (["93.184.216.34"], ["::1"], True),
+        (["93.184.216.34"], ["fe80::1%eth0"], True),
+        (["93.184.216.34"], ["151.101.1.1", "192.168.1.1"], True),
+        (["127.0.0.1"], ["127.0.0.1"], False),
+        (["10.0.0.1"], ["10.0.0.2"], False),
+    ],
+)
+def test_a_redirect_from_the_internet_into_a_private_network_is_not_followed(
+    home: list[str], target: list[str], refused: bool
+) -> None:
+    assert may_not_follow(home, target) is refused
+
+
+async def test_a_page_of_the_list_is_read_with_the_servers_clock() -> None:
+    body = b'{"object": "list", "data": [{"id": "v1", "status": "queued"}, 7, {"no": "id"}], "has_more": true}'
+    with serving(answer(200, body, Date="Sun, 22 Nov 2026 12:00:30 GMT")) as server:
+        async with client(server.url) as opened:
+            page = await opened.list_page("v/0")
+    assert not isinstance(page, Silence)
+    assert ([video.id for video in page.videos], page.last_id, page.has_more) == (["v1"], "v1", True)
+    assert page.date == 1795348830
+    assert server.requests[0].startswith(b"GET /v1/videos?limit=100&order=desc&after=v%2F0 HTTP/1.1\r\n")
+
+
+@pytest.mark.parametrize("reply", [answer(404, b"{}"), answer(200, b"<html>"), answer(200, b'{"data": {}}'), None])
+async def test_what_is_no_page_is_silence(reply: bytes | None) -> None:
+    with serving(reply) as server:
+        async with client(server.url) as opened:
+            assert isinstance(await opened.list_page(None), Silence)

@@ -6,7 +6,7 @@ import unicodedata
 import pytest
 from rich.console import Console
 
-from pipeline import render
+from pipeline import progress, render
 from pipeline.errors import Problem
 from pipeline.jobs import Failure, FailureKind, Job, State
 from pipeline.report import Status
@@ -48,9 +48,9 @@ def test_a_servers_words_and_a_prompts_cannot_steer_the_terminal(tmp_path, monke
     render.status(out, Status(HOSTILE, HOSTILE, "USD", (job,)))
     render.problems(out, [Problem("rule", HOSTILE, str(tmp_path / "m.yaml"), 1, 9, HOSTILE)])
     render.failure(out, HOSTILE)
-    progress = render.PlainProgress(out)
-    progress.started(Status("n", HOSTILE, None, ()))
-    progress.observe(Job("n", "h", {}, "o"), None, job)
+    plain = progress.PlainProgress(out)
+    plain.started(Status("n", HOSTILE, None, ()))
+    plain.observe(Job("n", "h", {}, "o"), None, job)
     assert_inert(_without_styles(shown.getvalue()))
     assert "[red]boo" in shown.getvalue()
 

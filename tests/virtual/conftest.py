@@ -48,6 +48,13 @@ def world(tmp_path: Path, shelf: dict[str, bytes]) -> Iterator[World]:
 
 
 @pytest.fixture
+def world_with_list(tmp_path: Path, shelf: dict[str, bytes]) -> Iterator[World]:
+    """A server that lists its jobs, and of which nobody knows whether it heeds an Idempotency-Key."""
+    profile = replace(files.profile("simulator"), abilities=Abilities(list=True))
+    yield from _world(tmp_path, profile, shelf)
+
+
+@pytest.fixture
 def world_without_keys(tmp_path: Path, shelf: dict[str, bytes]) -> Iterator[World]:
     """A server of which nobody knows whether it heeds an Idempotency-Key."""
     profile = replace(files.profile("simulator"), abilities=Abilities())

@@ -11,10 +11,10 @@ import httpx
 import pytest
 from world import World, after_waiting, answers, breaks, does_and_then, spec, waits
 
+from pipeline.breakers import Stop
 from pipeline.errors import LedgerError
 from pipeline.jobs import State
 from pipeline.mp4 import Mp4, inspect
-from pipeline.steps import Stop
 
 TWENTY = [spec(number) for number in range(20)]
 FAST = {"requests_per_minute": 6000, "polls_per_second": 100}
@@ -70,7 +70,7 @@ async def test_a_rate_limit_pauses_everybody_for_as_long_as_the_server_asks(worl
     await world.run(TWENTY, requests_per_minute=60)
     times = posts(world)
     assert times[6] - times[5] >= 600
-    assert times[-1] - times[6] < 20, "and then goes on as before"
+    assert 14 < times[-1] - times[6] < 40, "and then goes on at half the speed"
     assert_whole(world, 20)
 
 
@@ -291,7 +291,7 @@ async def test_only_what_was_selected_is_submitted(world: World) -> None:
 async def test_no_more_intents_are_on_disk_than_posts_under_way(world_without_keys: World) -> None:
     """A crash at any instant leaves at most as many doubts as there are places for POSTs."""
     world = world_without_keys
-    world.fault("POST", "/videos", *[waits(300)] * 100)
+    world.fault("POST", "/videos", *[waits(150)] * 100)
     most = 0
     async with anyio.create_task_group() as group:
 

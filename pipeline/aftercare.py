@@ -1,0 +1,218 @@
+"""The verbs for the person on call that change no job: what became of one, whether the files are as they were, a
+ledger made anew where it was lost, and whether the server and the ledger have the same jobs.
+
+They work on a campaign's folder, with its manifest or without. The clock, chance and the environment come in here.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import SystemRandom
+
+from pipeline import answers, audits, files, sidecars
+from pipeline.audits import Audit, Surplus
+from pipeline.blocking import in_threads
+from pipeline.custody import Custody, Fault, sidecar_path
+from pipeline.errors import UsageError
+from pipeline.inquiry import Inquiry, Listing, asking
+from pipeline.jobs import Job, State
+from pipeline.ledger import reading
+from pipeline.ledger.lock import run_lock
+from pipeline.ledger.reading import Entry
+from pipeline.limits import RateLimiter
+from pipeline.preparation import Campaign, Options
+from pipeline.profile import Profile
+from pipeline.rebuilding import Rebuilt
+from pipeline.rebuilding import rebuild as made_anew
+from pipeline.resolving import no_such_job, waiting
+from pipeline.surroundings import campaign_of, profile_of, rescue_folders, title
+from pipeline.videos import Status, Video
+
+_IDS_AT_ONCE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """A job and all that happened to it. ``intact``: its file is there with the recorded length."""
+
+    job: Job
+    events: tuple[Entry, ...]
+    intact: bool
+
+    @property
+    def request_ids(self) -> tuple[str, ...]:
+        """The server's names for answers that said no, or nothing: what the gateway's support asks for."""
+        return answers.request_ids(entry.data.get("failure") or {} for entry in self.events)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """The stories of the jobs of one name: several where the request was changed after it had been sent."""
+
+    name: str
+    path: str
+    currency: str | None
+    stories: tuple[Story, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What looking at every finished video found. ``unknown`` are files that no job has, which is no fault."""
+
+    name: str
+    path: str
+    videos: int
+    bytes: int
+    faults: tuple[Fault, ...]
+    unknown: tuple[str, ...]
+
+    @property
+    def exit_code(self) -> int:
+        return int(bool(self.faults))
+
+
+def show(target: Path, options: Options, word: str) -> Shown:
+    """Return everything that the ledger knows of the jobs of this name, or of this request's hash.
+
+    Raises UsageError, with near names, where there is none; LedgerError where there is no ledger.
+    """
+    campaign = campaign_of(target, options.output)
+    with reading.opened(campaign.ledger) as connection:
+        settings, jobs = reading.settings(connection), reading.named(connection, word)
+        if not jobs:
+            raise no_such_job(word, reading.jobs(connection))
+        intact = campaign.outputs.intact
+        stories = tuple(Story(job, tuple(reading.events(connection, job)), intact(job)) for job in jobs)
+    return Shown(*title(campaign, settings), stories)
+
+
+def verify(target: Path, options: Options) -> Verified:
+    """Read every finished video again, and hold it and its sidecar against the ledger. Asks nobody.
+
+    Raises LedgerError where there is no ledger, StorageError where the folder cannot be read.
+    """
+    campaign = campaign_of(target, options.output)
+    videos = size = 0
+    faults: list[Fault] = []
+    with reading.opened(campaign.ledger) as connection, Custody(campaign.folder) as custody:
+        name, path, _ = title(campaign, reading.settings(connection))
+        # The files first: what a run puts there meanwhile must not look like a stranger's.
+        unknown = set(custody.files())
+        for job in reading.jobs(connection, {State.VERIFIED, State.DONE}):
+            file = job.path or f"{sidecars.FOLDER}/{job.output}"
+            unknown -= {file, sidecar_path(file)}
+            if job.state is State.DONE:
+                videos, size = videos + 1, size + (job.bytes or 0)
+                faults += custody.faults(job)
+    return Verified(name, path, videos, size, tuple(faults), tuple(sorted(unknown)))
+
+
+async def rebuild(target: Path, options: Options) -> Rebuilt:
+    """Make a ledger that is gone anew, of the sidecars; ``rebuilding`` says how, and what it raises.
+
+    Raises LedgerLocked where a run holds the campaign.
+    """
+    campaign = campaign_of(target, options.output)
+    if not campaign.folder.is_dir():
+        raise UsageError(f"there is no campaign at {campaign.folder}")
+    folders = rescue_folders(campaign, os.environ)
+    with run_lock(campaign.lock):
+        return await made_anew(
+            Path(title(campaign, {})[1]), campaign.ledger, now=time.time, blocking=in_threads(1), rescue_folders=folders
+        )
+
+
+async def audit(target: Path, options: Options, ids: Path | None) -> Audit:
+    """Compare the ledger with the server's list, or with a file of ``ids``.
+
+    Raises UsageError where there is neither, or where nothing of this campaign was sent to this server with this key;
+    CredentialError and Unreachable where it gives no answer.
+    """
+    campaign = campaign_of(target, options.output)
+    with reading.opened(campaign.ledger) as connection:
+        settings, first = reading.settings(connection), reading.first_intent(connection)
+    if first is None:
+        raise UsageError("nothing of this campaign was ever sent: there is nothing to compare")
+    if ids is not None:
+        data = files.bytes_of(ids, audits.MAX_IDS)
+        found = {one: Video(one, "", Status.ACTIVE) for one in audits.ids_in(data, str(ids))}
+        return _compared(campaign, _Seen(str(ids), Listing(found), time.time()))
+    profile = profile_of(options.profile, settings)
+    if not profile.abilities.list:
+        raise UsageError(
+            f"the profile {profile.name} does not say that its server lists its jobs: export their ids from the "
+            "provider's console, and give the file with --ids"
+        )
+    turn = RateLimiter(profile.limits.polls_per_second).acquire
+    async with asking(profile, options, campaign, environment=os.environ, now=time.time, rng=SystemRandom()) as server:
+        _refuse_a_strange_server(campaign, server)
+        began = time.time()
+        listing = await server.whole_list(since=first - audits.MARGIN, turn=turn, now=time.time)
+    since = first - audits.MARGIN + listing.offset
+    return _compared(campaign, _Seen(server.base_url, listing, began, since, server.paid_for, profile))
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What the ledger is compared with: a list that was begun at an instant, and which jobs it may show."""
+
+    source: str
+    listing: Listing
+    began: float
+    since: float | None = None
+    may_show: Callable[[Job], bool] = lambda job: True
+    profile: Profile | None = None
+
+    def cost(self, video: Video) -> float | None:
+        """Return what the video cost, where the list and the profile say enough."""
+        seconds = (video.seconds or "").removesuffix(".0")
+        if self.profile is None or video.model is None or not seconds.isascii() or not seconds.isdigit():
+            return None
+        return self.profile.cost({"model": video.model, "size": video.size, "seconds": seconds})
+
+
+def _refuse_a_strange_server(campaign: Campaign, server: Inquiry) -> None:
+    with reading.opened(campaign.ledger) as connection:
+        if not any(job.attempt > 0 and server.paid_for(job) for job in reading.jobs(connection)):
+            raise UsageError(f"nothing of this campaign was sent to {server.base_url} with this key: see --base-url")
+
+
+def _compared(campaign: Campaign, seen: _Seen) -> Audit:
+    listing, price = seen.listing, seen.profile.price if seen.profile else None
+    questions = waiting(campaign)[1]
+    with reading.opened(campaign.ledger) as connection:
+        name, path, currency = title(campaign, reading.settings(connection))
+        claimed: set[str] = set()
+        for ids in _portions(list(listing.videos)):
+            claimed |= reading.claimed(connection, ids)
+        missing, elsewhere, now = list[Job](), 0, time.time()
+        for job in reading.jobs(connection):
+            if not seen.may_show(job):
+                elsewhere += job.video_id is not None
+            elif audits.missing(job, listing.videos, began=seen.began, now=now) and not listing.incomplete:
+                missing.append(job)
+    surplus = tuple(
+        Surplus(video, seen.cost(video), audits.could_be(video, questions, listing.offset))
+        for video in listing.videos.values()
+        if video.id not in claimed and audits.within(video, seen.since)
+    )
+    return Audit(
+        name=name,
+        path=path,
+        source=seen.source,
+        since=seen.since,
+        seen=len(listing.videos),
+        elsewhere=elsewhere,
+        currency=price.currency if price else None,
+        ledger_currency=currency,
+        surplus=surplus,
+        missing=tuple(missing),
+        incomplete=listing.incomplete,
+    )
+
+
+def _portions(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    for first in range(0, len(ids), _IDS_AT_ONCE):
+        yield ids[first : first + _IDS_AT_ONCE]

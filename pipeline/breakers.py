@@ -1,0 +1,142 @@
+"""What concerns all jobs together, and when it ends the spending. Values and counters; who acts on them is the runner.
+
+A breaker that has opened stays open for this run: the next run, which a person starts, tries again.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import Enum
+
+import anyio
+
+from pipeline.jobs import Failure, FailureKind, Job
+from pipeline.limits import Contact, Gate
+
+FORGETTING = 120.0
+"""Seconds in which more than a fifth of the polls finding nothing means that the server has lost its memory."""
+
+FORGOTTEN_AT_MOST = 3
+"""Jobs of which that must be so: one alone may have been deleted."""
+
+REFUSALS_AT_MOST = 5
+"""Equal refusals without a success: then it is not the jobs."""
+
+DOUBTS_AT_MOST = 3
+"""Open doubts of one run: a bad hour at a server must cost a person three decisions, not three thousand."""
+
+LEAVING = 25.0
+"""Seconds that downloads in progress are given when a run ends early by itself."""
+
+
+class Stop(Enum):
+    """Why a run ends, or submits nothing more, before its work is done."""
+
+    AUTH = "the server does not accept the key"
+    QUOTA = "the account is empty"
+    CONFIG = "the server has no such address"
+    DOUBT = "too many submissions had no clear answer"
+    REFUSALS = "the server refuses one job after the other for the same reason"
+    FORGOT = "the server no longer knows the jobs that it accepted"
+    BUSY = "the server asks to wait for too long"
+    BUDGET = "the budget is reached"
+    DISK = "there is too little room on the disk"
+    UNREACHABLE = "the server cannot be reached"
+
+
+class Signals:
+    """What concerns the whole run. ``gate`` closes for submissions only; ``scope`` ends all that is not shielded."""
+
+    def __init__(self, contact: Contact) -> None:
+        self.gate = Gate()
+        self.scope = anyio.CancelScope()
+        self.contact = contact
+        self.stop: Stop | None = None
+        self.failure: Failure | None = None
+        self.throttled = 0
+        self.throttled_since: float | None = None
+        self.largest = 0
+        self.download_seconds: float | None = None
+        self._refused: list[Job] = []
+        self._doubts: set[str] = set()
+        self._polls: deque[tuple[float, str | None]] = deque()
+        self._finishing: set[anyio.CancelScope] = set()
+
+    def doubted(self, job: Job, failure: Failure) -> None:
+        """Note a POST without a clear answer: too many that are open at once end the spending."""
+        self._doubts.add(job.request_hash)
+        if len(self._doubts) >= DOUBTS_AT_MOST:
+            self.no_more_submits(Stop.DOUBT, failure)
+
+    def cleared(self, job: Job) -> None:
+        """Note that a doubt has found its end."""
+        self._doubts.discard(job.request_hash)
+
+    def accepted(self) -> None:
+        """Note a job that the server took: whatever it refused before, it was the jobs."""
+        self._refused.clear()
+
+    def refused(self, job: Job) -> list[Job]:
+        """Note a job that has failed by a refusal; return those that were hardly refused for their own sake.
+
+        These are jobs whose refusals were equal, with none between them that was accepted.
+        """
+        failure = job.failure
+        if failure is None or failure.kind is not FailureKind.INVALID_REQUEST:
+            return []
+        if self._refused and _sayings(self._refused[0].failure) != _sayings(failure):
+            self._refused.clear()
+        self._refused.append(job)
+        if len(self._refused) >= REFUSALS_AT_MOST:
+            self.no_more_submits(Stop.REFUSALS, failure)
+        if self.stop is not Stop.REFUSALS or _sayings(self.failure) != _sayings(failure):
+            return []
+        found, self._refused = self._refused, []
+        return found
+
+    def polled(self, now: float, video_id: str, failure: Failure | None) -> None:
+        """Note whether a poll found its job: a server that forgets many of them is not given more."""
+        self._polls.append((now, None if failure is None else video_id))
+        while self._polls[0][0] < now - FORGETTING:
+            self._polls.popleft()
+        unknown = [found for _, found in self._polls if found is not None]
+        if failure is not None and len({*unknown}) >= FORGOTTEN_AT_MOST and len(unknown) > len(self._polls) / 5:
+            self.no_more_submits(Stop.FORGOT, failure)
+
+    def downloaded(self, seconds: float) -> None:
+        """Note how long a download took."""
+        before = seconds if self.download_seconds is None else self.download_seconds
+        self.download_seconds = (before * 3 + seconds) / 4
+
+    @contextmanager
+    def finishing(self) -> Iterator[None]:
+        """Shield the block from the end of the run, until the grace that ``leave`` gives is over."""
+        with anyio.CancelScope(shield=True) as scope:
+            self._finishing.add(scope)
+            try:
+                yield
+            finally:
+                self._finishing.discard(scope)
+
+    def leave(self, grace: float) -> int:
+        """End the run, but for what is being finished, which has ``grace`` seconds; return how much that is."""
+        self.gate.close()
+        for scope in self._finishing:
+            scope.deadline = anyio.current_time() + grace
+        self.scope.cancel()
+        return len(self._finishing)
+
+    def no_more_submits(self, stop: Stop, failure: Failure) -> None:
+        """Submit nothing more in this run; what is paid is still fetched."""
+        if self.stop is None:
+            self.stop, self.failure = stop, failure
+        self.gate.close()
+
+    def end(self, stop: Stop, failure: Failure) -> None:
+        """End the run, but for what is between a POST and its record, and downloads that are nearly here."""
+        self.no_more_submits(stop, failure)
+        self.leave(LEAVING)
+
+
+def _sayings(failure: Failure | None) -> tuple[object, ...]:
+    return (failure.http_status, failure.code, failure.param, failure.message) if failure else ()

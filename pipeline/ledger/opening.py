@@ -1,0 +1,61 @@
+"""How a ledger's file is made and opened: private to its owner, whole before it is named, always durable."""
+
+import os
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+from pipeline.errors import LedgerError
+from pipeline.ledger import schema
+
+
+def identity(path: Path) -> tuple[int, int] | None:
+    """Return which file this is: SQLite goes on committing into one that has no name any more."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def create(path: Path) -> None:
+    """Make an empty ledger, whole and synced before it has its name: a crash leaves none or a good one."""
+    unborn = path.with_name(f".{path.name}.new")
+    try:
+        unborn.unlink(missing_ok=True)
+        os.close(os.open(unborn, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        connect(unborn, schema.create).close()
+        unborn.rename(path)
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        raise LedgerError(f"cannot make the ledger: {error.strerror}") from error
+
+
+def checked(connection: sqlite3.Connection) -> None:
+    schema.migrate(connection)
+    schema.audit(connection)
+
+
+def connect(path: Path, prepare: Callable[[sqlite3.Connection], object]) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
+    try:
+        connection.execute("PRAGMA trusted_schema = OFF")
+        connection.execute("PRAGMA cell_size_check = ON")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        prepare(connection)
+        _use_wal(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+    if mode != "wal":
+        raise LedgerError(f"this file system cannot hold a ledger (journal mode {mode}); use a local disk")

@@ -1,0 +1,85 @@
+"""What lies around a campaign, the same for every verb: its folder, its server's address, where rescued ids may lie,
+and the simulator in a server's place.
+
+The environment and the clock are handed in.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pipeline import files
+from pipeline.errors import UsageError
+from pipeline.preparation import Campaign
+from pipeline.profile import Profile, address
+
+
+def campaign_of(target: Path, output: Path) -> Campaign:
+    """Return the campaign of a manifest, which may have mistakes, or of a campaign's folder."""
+    return Campaign(target if target.is_dir() else output / files.campaign_name(target))
+
+
+def title(campaign: Campaign, settings: Mapping[str, Any]) -> tuple[str, str, str | None]:
+    """Return what every document begins with: the campaign's name, its absolute folder, and its currency."""
+    folder = campaign.folder.absolute()
+    return settings.get("name", folder.name), str(folder), settings.get("currency")
+
+
+def profile_of(own: Path | None, settings: Mapping[str, Any]) -> Profile:
+    """Return the profile of a file of the person's own, or the one that the ledger's last run had.
+
+    Raises UsageError where that is none of ours.
+    """
+    if own is not None:
+        return files.own_profile(own)
+    name = settings.get("provider")
+    if name is None:
+        raise UsageError("the ledger does not say whose API it was: give a profile's file with --profile")
+    if name not in files.profile_names():
+        raise UsageError(f"the profile {name} is none of ours: give its file with --profile")
+    return files.profile(name)
+
+
+def destination(
+    profile: Profile, base_url: str | None, environment: Mapping[str, str], *, allow_http: bool
+) -> str | None:
+    """Return where requests and the key go: to ``base_url``, the environment's word, or the profile's address.
+
+    None is the bundled simulator. Raises UsageError for an address that must not be used.
+    """
+    variable = f"CALLSHEET_{profile.name.upper().replace('-', '_')}_BASE_URL"
+    return address(profile, base_url or environment.get(variable) or None, allow_http=allow_http)
+
+
+def rescue_folders(campaign: Campaign, environment: Mapping[str, str]) -> tuple[Path, ...]:
+    """Return the folders in which a run writes down a paid id when the ledger's own folder refuses."""
+    home = environment.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return campaign.outputs.videos, Path(home) / "callsheet"
+
+
+def request_schema(profile: Profile) -> dict[str, Any]:
+    """Return the JSON Schema that the profile's requests are held against."""
+    return files.schema(profile.request.schema.removesuffix(".schema.json"))
+
+
+@contextmanager
+def simulator(
+    path: Path | str,
+    rules: Mapping[str, Any],
+    *,
+    now: Callable[[], float],
+    stock: bool = False,
+    speed: float = 1.0,
+) -> Iterator[Any]:
+    """Give the simulator as an ASGI application, with its jobs and its bill in the file at ``path``."""
+    try:  # an extra, and slow to import
+        from pipeline.simulator.app import application  # noqa: PLC0415
+        from pipeline.simulator.footage import RealFootage, StockFootage  # noqa: PLC0415
+        from pipeline.simulator.pace import Pace  # noqa: PLC0415
+        from pipeline.simulator.service import open_simulator  # noqa: PLC0415
+    except ImportError as error:
+        raise UsageError(f'{error}: the simulator needs pip install "callsheet[simulator]"') from error
+    footage = StockFootage if stock else RealFootage
+    with open_simulator(path=path, request_schema=rules, now=now, footage=footage, pace=Pace(speed=speed)) as service:
+        yield application(service)

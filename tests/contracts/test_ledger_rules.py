@@ -1,0 +1,228 @@
+"""The rules that a ledger's file keeps by itself: with a bug in Python, with a tool, with a flipped bit."""
+
+import contextlib
+import shutil
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from pipeline.blocking import inline
+from pipeline.errors import LedgerError
+from pipeline.events import (
+    Abandoned,
+    Accepted,
+    Adopted,
+    Completed,
+    Doubted,
+    Event,
+    Failed,
+    Held,
+    Intended,
+    Lost,
+    Published,
+    Refused,
+    Reprieved,
+    Resubmitted,
+    Returned,
+    Verified,
+)
+from pipeline.jobs import Failure, FailureKind, Job, Spec, State
+from pipeline.ledger import BudgetReached, DuplicateVideo, reading, schema
+from pipeline.ledger.rows import COLUMNS
+from pipeline.ledger.store import SqliteLedger
+
+FAILURE = Failure(FailureKind.SERVER, "no")
+INTENDED = Intended(attempt=1, idempotency_key="key-1", base_url="u", key_fingerprint=None, price=0.4, intended_at=1.0)
+ACCEPTED = Accepted(video_id="v", status="queued", submitted_at=2.0)
+RESUBMITTED = Resubmitted(by="ada", approvals=1, sunk=0.4)
+HELD = [INTENDED, Doubted(failure=FAILURE), Held(failure=FAILURE)]
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+def opened(path: Path) -> SqliteLedger:
+    return SqliteLedger.create_or_open(path, now=lambda: 5.0, blocking=inline)
+
+
+def spec(number: int) -> Spec:
+    request = {"model": "sora-2", "prompt": f"Shot {number}", "size": "1280x720", "seconds": "4"}
+    return Spec(f"job-{number}#1", 1, request, f"{number}.mp4", "m.yaml:1:1")
+
+
+async def told(ledger: SqliteLedger, job: Job, *events: Event) -> Job:
+    for event in events:
+        job = await ledger.record(job, event)
+    return job
+
+
+async def after(path: Path, *events: Event) -> None:
+    """Make a ledger with one job to which this has happened."""
+    with closing(opened(path)) as ledger:
+        await ledger.enrol([spec(1)], settings={})
+        [job] = [job async for job in ledger.jobs(tuple(State))]
+        await told(ledger, job, *events)
+
+
+@pytest.mark.parametrize(
+    ("events", "sql"),
+    [
+        (HELD, "UPDATE jobs SET state = 'planned'"),
+        (HELD, "UPDATE jobs SET state = 'failed'"),
+        (HELD[:2], "UPDATE jobs SET state = 'planned'"),
+        (HELD[:2], "UPDATE jobs SET state = 'failed'"),
+        (HELD, "UPDATE jobs SET state = 'planned', approvals = 2"),
+        ([INTENDED, ACCEPTED, Lost(failure=FAILURE)], "UPDATE jobs SET state = 'planned'"),
+        ([INTENDED, ACCEPTED, Lost(failure=FAILURE)], "UPDATE jobs SET state = 'planned', video_id = NULL"),
+        ([INTENDED, ACCEPTED, Failed(status="failed", failure=FAILURE)], "UPDATE jobs SET state = 'planned'"),
+        ([*HELD, Abandoned(by="ada", approvals=1, failure=FAILURE)], "UPDATE jobs SET state = 'planned'"),
+        ([INTENDED, ACCEPTED], "UPDATE jobs SET video_id = NULL, state = 'planned', approvals = 1"),
+        ([INTENDED, ACCEPTED], "UPDATE jobs SET video_id = 'w'"),
+        ([INTENDED, ACCEPTED], "DELETE FROM claims"),
+        ([INTENDED, ACCEPTED], "UPDATE claims SET video_id = 'w'"),
+        ([INTENDED, ACCEPTED], "UPDATE jobs SET video_id = NULL, state = 'submitting', idempotency_key = 'k'"),
+    ],
+)
+async def test_no_statement_leads_back_to_a_second_payment(tmp_path: Path, events: list[Event], sql: str) -> None:
+    await after(tmp_path / "ledger.db", *events)
+    with closing(sqlite3.connect(tmp_path / "ledger.db")) as connection, pytest.raises(sqlite3.IntegrityError):
+        connection.execute(sql)
+
+
+async def test_by_a_persons_word_a_job_is_paid_again_once_and_its_old_id_stays_its_own(tmp_path: Path) -> None:
+    with closing(opened(tmp_path / "ledger.db")) as ledger:
+        await ledger.enrol([spec(1), spec(2)], settings={})
+        first, second = [job async for job in ledger.jobs({State.PLANNED})]
+        lost = await told(ledger, first, INTENDED, ACCEPTED, Lost(failure=FAILURE))
+        again = await told(ledger, lost, RESUBMITTED)
+        assert (again.state, again.video_id, again.sunk) == (State.PLANNED, None, 0.4)
+        other = await told(ledger, second, INTENDED)
+        with pytest.raises(DuplicateVideo):
+            await ledger.record(other, ACCEPTED)
+        assert await ledger.claimed(["v", "w"]) == {"v"}
+
+
+async def test_what_was_refused_comes_back_and_what_was_held_is_adopted(tmp_path: Path) -> None:
+    with closing(opened(tmp_path / "ledger.db")) as ledger:
+        await ledger.enrol([spec(1), spec(2)], settings={})
+        first, second = [job async for job in ledger.jobs({State.PLANNED})]
+        assert (await told(ledger, first, INTENDED, Refused(failure=FAILURE), Reprieved())).state is State.PLANNED
+        found = Adopted(video_id="v", status="queued", submitted_at=2.0, by="ada")
+        assert (await told(ledger, second, *HELD, found)).state is State.SUBMITTED
+
+
+async def test_the_budget_is_kept_by_the_file(tmp_path: Path) -> None:
+    with closing(opened(tmp_path / "ledger.db")) as ledger:
+        await ledger.enrol([spec(number) for number in range(5)], settings={}, max_cost=1.0)
+        jobs = [job async for job in ledger.jobs({State.PLANNED})]
+        await told(ledger, jobs[0], INTENDED)
+        await told(ledger, jobs[1], INTENDED, Returned(failure=FAILURE))
+        await told(ledger, jobs[2], INTENDED, ACCEPTED, Failed(status="failed", failure=FAILURE))
+        with pytest.raises(BudgetReached):
+            await ledger.record(jobs[3], INTENDED)
+        assert [job.name async for job in ledger.jobs({State.PLANNED})] == ["job-1#1", "job-3#1", "job-4#1"]
+
+
+async def test_a_ledger_of_the_first_format_is_lifted(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    await after(path, INTENDED, ACCEPTED, Completed(status="completed", expires_at=None))
+    with closing(sqlite3.connect(path)) as connection:
+        rows = connection.execute(f"SELECT {', '.join(_FIRST_COLUMNS)} FROM jobs").fetchall()
+    path.unlink()
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
+        schema.MIGRATIONS[0](connection)
+        connection.execute("PRAGMA user_version = 1")
+        marks = ", ".join("?" * len(_FIRST_COLUMNS))
+        connection.executemany(f"INSERT INTO jobs ({', '.join(_FIRST_COLUMNS)}) VALUES ({marks})", rows)
+    with closing(opened(path)) as ledger:
+        [job] = [job async for job in ledger.jobs(tuple(State))]
+        assert (job.state, job.video_id, job.approvals) == (State.COMPLETED, "v", 0)
+        assert await ledger.claimed(["v"]) == {"v"}
+        done = await told(ledger, job, Verified(sha256="a", bytes=1), Published(path="p"))
+        assert done.state is State.DONE
+
+
+_FIRST_COLUMNS = [name for name in COLUMNS if name not in {"approvals", "sunk"}]
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "DROP TRIGGER doubt_is_sticky",
+        "INSERT INTO transitions VALUES ('done', 'planned')",
+        "DELETE FROM transitions WHERE after = 'done'",
+        "CREATE TRIGGER theirs AFTER INSERT ON events BEGIN DELETE FROM settings; END",
+        "CREATE VIEW theirs AS SELECT 1",
+    ],
+)
+async def test_a_ledger_whose_rules_were_changed_is_not_run(tmp_path: Path, sql: str) -> None:
+    path = tmp_path / "ledger.db"
+    await after(path, INTENDED)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(sql)
+        connection.commit()
+    with pytest.raises(LedgerError, match="rules were changed"):
+        opened(path)
+
+
+def _flip(path: Path, rng: Random) -> None:
+    data = bytearray(path.read_bytes())
+    data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
+    path.write_bytes(data)
+
+
+def _cut(path: Path, rng: Random) -> None:
+    path.write_bytes(path.read_bytes()[: rng.randrange(path.stat().st_size)])
+
+
+def _garbage(path: Path, rng: Random) -> None:
+    data, at = bytearray(path.read_bytes()), rng.randrange(path.stat().st_size - 64)
+    data[at : at + 64] = rng.randbytes(64)
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("harm", [_flip, _cut, _garbage])
+async def test_a_damaged_ledger_never_lets_a_paid_job_look_unpaid(
+    tmp_path: Path, harm: Callable[[Path, Random], None]
+) -> None:
+    """Whatever happened to the file: it is refused, or every job that was sent is still known as sent."""
+    whole = tmp_path / "ledger.db"
+    with closing(opened(whole)) as ledger:
+        await ledger.enrol([spec(number) for number in range(12)], settings={"name": "n"})
+        jobs = [job async for job in ledger.jobs({State.PLANNED})]
+        for job in jobs:
+            await told(ledger, job, INTENDED, Accepted(video_id=job.name, status="queued", submitted_at=2.0))
+    sent = {(job.name, job.request_hash) for job in jobs}
+    rng, refused = Random(3), 0
+    for number in range(150):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        shutil.copy(whole, folder / "ledger.db")
+        harm(folder / "ledger.db", rng)
+        try:
+            with closing(opened(folder / "ledger.db")) as ledger:
+                known = {(job.name, job.request_hash) async for job in ledger.jobs(set(State) - {State.PLANNED})}
+            assert sent <= known
+        except LedgerError:
+            refused += 1
+        with contextlib.suppress(OSError):
+            (folder / "ledger.ballast").unlink()
+    assert refused > 10, "the harm did reach the file"
+
+
+def test_status_reads_a_ledger_of_the_first_format(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
+        schema.MIGRATIONS[0](connection)
+        connection.execute("PRAGMA user_version = 1")
+    with reading.opened(path) as connection:
+        assert list(reading.jobs(connection)) == []
+        assert reading.budget(connection) is None

@@ -1,0 +1,70 @@
+"""Which video of a list is whose: never a stranger's, never one twice, and never a guess."""
+
+from dataclasses import replace
+
+import pytest
+
+from pipeline.evidence import Matched, NotThere, Unreadable
+from pipeline.jobs import Job, State
+from pipeline.matching import SKEW, match
+from pipeline.videos import Status, Video
+
+REQUEST = {"model": "sora-2", "prompt": "A fox", "size": "1280x720", "seconds": "4"}
+JOB = Job("n", "h", REQUEST, "o", state=State.IN_DOUBT, idempotency_key="mine", intended_at=1000.0)
+VIDEO = Video(
+    "v", "queued", Status.ACTIVE, created_at=1010.0, size="1280x720", seconds="4", prompt="A fox", model="sora-2"
+)
+LATEST = 300.0
+
+
+def found(*videos: Video, claimed: frozenset[str] = frozenset(), offset: float = 0.0) -> object:
+    return match(JOB, videos, claimed=claimed, offset=offset, latest=LATEST)
+
+
+def test_a_video_of_the_same_request_in_the_window_is_the_jobs() -> None:
+    assert found(VIDEO) == Matched(VIDEO, "its parameters")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"prompt": "A crow"},
+        {"size": "720x1280"},
+        {"seconds": "8"},
+        {"model": "sora-2-pro"},
+        {"created_at": 1000.0 - SKEW - 1},
+        {"created_at": 1000.0 + LATEST + SKEW + 1},
+        {"reference": "somebody else's"},
+    ],
+)
+def test_a_video_of_another_request_or_time_is_not(change: dict[str, object]) -> None:
+    assert isinstance(found(replace(VIDEO, **change)), NotThere)
+
+
+def test_a_video_that_another_job_has_is_not() -> None:
+    assert isinstance(found(VIDEO, claimed=frozenset({"v"})), NotThere)
+
+
+@pytest.mark.parametrize("change", [{"prompt": None}, {"created_at": None}, {"size": None}, {"seconds": None}])
+def test_a_list_that_does_not_show_enough_proves_nothing(change: dict[str, object]) -> None:
+    assert isinstance(found(replace(VIDEO, **change)), Unreadable)
+
+
+def test_our_reference_is_believed_before_everything_else() -> None:
+    ours = replace(VIDEO, id="w", reference="mine", prompt=None, created_at=None)
+    assert found(VIDEO, ours) == Matched(ours, "its reference")
+
+
+def test_of_several_the_earliest_is_taken_and_the_others_are_named() -> None:
+    first = replace(VIDEO, id="first", created_at=1005.0)
+    assert found(VIDEO, first) == Matched(first, "its parameters", ("v",))
+
+
+def test_a_servers_clock_that_is_wrong_is_allowed_for() -> None:
+    late = replace(VIDEO, created_at=1010.0 + 7200)
+    assert isinstance(found(late), NotThere)
+    assert isinstance(found(late, offset=7200.0), Matched)
+
+
+def test_seconds_are_a_number_however_they_are_written() -> None:
+    assert isinstance(found(replace(VIDEO, seconds="4.0")), Matched)
