@@ -27,7 +27,7 @@ from pipeline.profile import Profile
 from pipeline.rebuilding import Rebuilt
 from pipeline.rebuilding import rebuild as made_anew
 from pipeline.resolving import no_such_job, waiting
-from pipeline.surroundings import campaign_of, profile_of, rescue_folders, title
+from pipeline.surroundings import campaign_of, profile_of, rescue_folders, storable, title
 from pipeline.videos import Status, Video
 
 _IDS_AT_ONCE = 1000
@@ -80,7 +80,7 @@ def show(target: Path, options: Options, word: str) -> Shown:
     """
     campaign = campaign_of(target, options.output)
     with reading.opened(campaign.ledger) as connection:
-        settings, jobs = reading.settings(connection), reading.named(connection, word)
+        settings, jobs = reading.settings(connection), reading.named(connection, storable(word))
         if not jobs:
             raise no_such_job(word, reading.jobs(connection))
         intact = campaign.outputs.intact
@@ -115,12 +115,13 @@ async def rebuild(target: Path, options: Options) -> Rebuilt:
     Raises LedgerLocked where a run holds the campaign.
     """
     campaign = campaign_of(target, options.output)
-    if not campaign.folder.is_dir():
-        raise UsageError(f"there is no campaign at {campaign.folder}")
+    if not campaign.outputs.videos.is_dir():  # a folder that is no campaign's stays as it is
+        raise UsageError(f"{campaign.outputs.videos} is no folder with videos and their sidecars")
+    name, path, _ = title(campaign, {})
     folders = rescue_folders(campaign, os.environ)
     with run_lock(campaign.lock):
         return await made_anew(
-            Path(title(campaign, {})[1]), campaign.ledger, now=time.time, blocking=in_threads(1), rescue_folders=folders
+            Path(path), campaign.ledger, name=name, now=time.time, blocking=in_threads(1), rescue_folders=folders
         )
 
 

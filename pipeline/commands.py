@@ -6,12 +6,11 @@ Real clocks, real randomness and the environment come in here and nowhere else.
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import SystemRandom
-from typing import Any
 
 import anyio
 
@@ -20,7 +19,7 @@ from pipeline.blocking import in_threads
 from pipeline.breakers import Signals, Stop
 from pipeline.client import POSTS_AT_ONCE, VideosClient
 from pipeline.decisions import policy
-from pipeline.errors import LedgerError, StorageError, UsageError
+from pipeline.errors import LedgerError, StorageError
 from pipeline.events import Renamed
 from pipeline.files import Loaded
 from pipeline.jobs import Failure, State
@@ -46,6 +45,7 @@ from pipeline.report import Status
 from pipeline.runner import Run
 from pipeline.steps import Tools
 from pipeline.supervision import Progress, attended
+from pipeline.surroundings import campaign_of, request_schema, rescue_folders, simulator, storable
 
 _STRICT_RULES = "sora-request"
 _EXITS = dict.fromkeys(Stop, 69) | {Stop.AUTH: 4, Stop.QUOTA: 4, Stop.BUDGET: 6, Stop.DISK: 5}
@@ -77,8 +77,7 @@ def plan(manifest: Path, options: Options) -> Prepared:
 
 def status(target: Path, options: Options) -> Status:
     """Return what the ledger of a manifest, or of a campaign's folder, says. Raises LedgerError where there is none."""
-    campaign = Campaign(target if target.is_dir() else options.output / files.campaign_name(target))
-    return _status(campaign)
+    return _status(campaign_of(target, options.output))
 
 
 def cleared(manifest: Path, options: Options, *, confirm: Callable[[Prepared], bool]) -> Cleared:
@@ -102,7 +101,7 @@ async def run(cleared: Cleared, *, progress: Progress) -> Ended:
                 "Bring ledger.db back, make it anew with `callsheet rebuild`, or choose another --output"
             )
         ledger = SqliteLedger.create_or_open(
-            campaign.ledger, now=time.time, blocking=in_threads(1), fallbacks=(campaign.outputs.videos, _state_home())
+            campaign.ledger, now=time.time, blocking=in_threads(1), fallbacks=rescue_folders(campaign, os.environ)
         )
         try:
             warning = await _move_in(ledger, campaign, lock, takeover=cleared.options.takeover)
@@ -121,17 +120,13 @@ async def _move_in(ledger: SqliteLedger, campaign: Campaign, lock: Lock, *, take
     with reading.opened(campaign.ledger) as connection:
         before = reading.settings(connection).get("home")
     path = campaign.ledger.absolute()
-    here = {"inode": path.stat().st_ino, "host": socket.gethostname(), "path": str(path)}
+    here = {"inode": path.stat().st_ino, "host": socket.gethostname(), "path": storable(str(path))}
     home, warning = moved_in(before, lock.last, here)
     if warning is not None and not takeover:
         raise LedgerError(f"{warning}. If you know that it is not so, use --takeover")
     await ledger.remember(home=home)
     lock.sign(generation=home["generation"])
     return warning
-
-
-def _state_home() -> Path:
-    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "callsheet"
 
 
 async def _run(cleared: Cleared, ledger: SqliteLedger, progress: Progress) -> Ended:
@@ -147,8 +142,8 @@ async def _run(cleared: Cleared, ledger: SqliteLedger, progress: Progress) -> En
     signals = Signals(Contact())
     if not prepared.plan.has_work:
         return _ended(_status(campaign), signals, prepared.selected, None)
-    rules = files.schema(profile.request.schema.removesuffix(".schema.json"))
-    bundled = _simulator(campaign.simulator, rules) if cleared.url is None else nullcontext()
+    rules = request_schema(profile)
+    bundled = simulator(campaign.simulator, rules, now=time.time) if cleared.url is None else nullcontext()
     with bundled as app:
         async with VideosClient(cleared.base_url, key=key, downloads=limits.downloads, app=app) as client:
             work = Run(
@@ -170,7 +165,7 @@ def _tools(cleared: Cleared, ledger: SqliteLedger, client: VideosClient, signals
         learned = reading.settings(connection).get("learned_rate")
     pace = Adaptive(limits.requests_per_minute / 60, learned)
     polls = RateLimiter(limits.polls_per_second)
-    settle = profile.doubt.settle
+    doubt = profile.doubt
     return Tools(
         client=client,
         outputs=prepared.campaign.outputs,
@@ -180,7 +175,14 @@ def _tools(cleared: Cleared, ledger: SqliteLedger, client: VideosClient, signals
         pace=pace,
         polls=polls,
         downloads=Places(limits.downloads),
-        reconciler=Reconciler(client, claimed=ledger.claimed, turn=polls.acquire, settle=settle, now=time.time),
+        reconciler=Reconciler(
+            client,
+            claimed=ledger.claimed,
+            turn=polls.acquire,
+            settle=doubt.settle,
+            between=doubt.between,
+            now=time.time,
+        ),
         remember=ledger.remember,
         max_in_flight=limits.max_in_flight,
         max_video_mib=limits.max_video_mib,
@@ -195,7 +197,7 @@ def _tools(cleared: Cleared, ledger: SqliteLedger, client: VideosClient, signals
 async def simulate(*, port: int, state: Path | None, stock: bool, speed: float, started: Callable[[str], None]) -> None:
     """Serve the simulator on a loopback port until a signal. ``started`` is called with its address."""
     rules = files.schema(_STRICT_RULES)
-    with _simulator(state or ":memory:", rules, stock=stock, speed=speed) as app:
+    with simulator(state or ":memory:", rules, now=time.time, stock=stock, speed=speed) as app:
         from pipeline.simulator.server import serve  # noqa: PLC0415  # an extra, and slow to import
 
         await serve(app, port=port, started=started)
@@ -204,23 +206,6 @@ async def simulate(*, port: int, state: Path | None, stock: bool, speed: float, 
 def schema_text(name: str) -> str:
     """Return a JSON Schema of ``schemas/`` by its short name, as it is on disk."""
     return files.schema_text(name)
-
-
-@contextmanager
-def _simulator(path: Path | str, rules: Mapping[str, Any], *, stock: bool = False, speed: float = 1.0) -> Iterator[Any]:
-    """Give the simulator as an ASGI application, with its jobs and its bill in the file at ``path``."""
-    try:  # an extra, and slow to import
-        from pipeline.simulator.app import application  # noqa: PLC0415
-        from pipeline.simulator.footage import RealFootage, StockFootage  # noqa: PLC0415
-        from pipeline.simulator.pace import Pace  # noqa: PLC0415
-        from pipeline.simulator.service import open_simulator  # noqa: PLC0415
-    except ImportError as error:
-        raise UsageError(f'{error}: the simulator needs pip install "callsheet[simulator]"') from error
-    footage = StockFootage if stock else RealFootage
-    with open_simulator(
-        path=path, request_schema=rules, now=time.time, footage=footage, pace=Pace(speed=speed)
-    ) as service:
-        yield application(service)
 
 
 async def _enrol(ledger: SqliteLedger, prepared: Prepared, options: Options) -> None:

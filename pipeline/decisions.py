@@ -88,9 +88,11 @@ class Policy:
     """The numbers in the decisions. Seconds and counts.
 
     ``replay``: the profile says that a repeated Idempotency-Key never creates a second job; it is believed for
-    ``key_life``. ``listing``: the profile says that the server lists its jobs. What two complete lists that are
-    ``between`` apart do not show, ``settle`` after the intent, was probably never created: a request can hardly be
-    under way for longer. That is an assumption, so the job is held then, unless a person said ``resubmit_absent``.
+    ``key_life``. ``listing``: the profile says that the server lists its jobs. What the lists of one run, ``between``
+    apart, have not shown for ``settle`` and at least two more, was probably never created: a request can hardly be
+    under way for longer. Counted by the run's own clock from its first list, which is later than any POST of the job:
+    the wall clock may jump, and the machine may sleep between an intent and its POST. That is an assumption all the
+    same, so the job is held then, unless a person said ``resubmit_absent``.
 
     The others bound how long an answer that may still change is asked for again: an id that the server stopped
     knowing may be replication lag, a content that is not there may be a few seconds behind its status.
@@ -165,8 +167,21 @@ def _accepted(job: Job, e: Acceptance, m: Moment, p: Policy) -> Action:
 
 
 def _clear_doubt(job: Job, e: Evidence, m: Moment, p: Policy) -> Action:
-    if p.replay and 0 <= m.now - (job.intended_at or 0.0) < p.key_life:
+    if _key_lives(job, m, p):
         return Do.PREPARE if m.tries < p.replays else None
+    return _without_the_key(job, e, m, p)
+
+
+def _replay(job: Job, e: Ready, m: Moment, p: Policy) -> Action:
+    # Its turn may have come late.
+    return Do.SUBMIT if _key_lives(job, m, p) else _without_the_key(job, e, m, p)
+
+
+def _key_lives(job: Job, m: Moment, p: Policy) -> bool:
+    return p.replay and 0 <= m.now - (job.intended_at or 0.0) < p.key_life
+
+
+def _without_the_key(job: Job, e: Evidence, m: Moment, p: Policy) -> Action:
     if p.listing:
         return Do.RECONCILE
     return Held(failure=job.failure or Failure(FailureKind.AMBIGUOUS, "the server cannot be asked about it"))
@@ -182,8 +197,8 @@ def _adopted(job: Job, e: Matched, m: Moment, p: Policy) -> Action:
 
 
 def _absent(job: Job, e: NotThere, m: Moment, p: Policy) -> Action:
-    """Believe the second of two lists, when the request cannot be under way any more."""
-    if m.tries < 2 or m.waited < p.between or m.now - (job.intended_at or 0.0) < p.settle:
+    """Believe the lists when they have been watched for so long that the request cannot be under way any more."""
+    if m.tries < 2 or m.waited < p.settle + 2 * p.between:
         return Do.RECONCILE
     if p.resubmit_absent:
         return Resubmitted(by="--resubmit-absent", approvals=job.approvals + 1, sunk=job.sunk + (job.price or 0.0))
@@ -278,7 +293,7 @@ _DECISIONS: Mapping[tuple[State, type[Evidence]], Callable[..., Action]] = {
     (_S.SUBMITTING, Ambiguity): lambda job, e, m, p: Doubted(failure=e.failure, raw=e.raw),
     (_S.IN_DOUBT, Found): _clear_doubt,
     (_S.IN_DOUBT, Recorded): _clear_doubt,
-    (_S.IN_DOUBT, Ready): _always(Do.SUBMIT),
+    (_S.IN_DOUBT, Ready): _replay,
     (_S.IN_DOUBT, Closed): _leave,
     (_S.IN_DOUBT, NotSent): _always(Do.PREPARE),
     (_S.IN_DOUBT, Refusal): _doubt_remains,

@@ -43,7 +43,11 @@ def _unlike(job: Job, video: Video, window: tuple[float, float]) -> bool | None:
     """Tell whether the video differs from what the job asked for; None where the server does not show enough."""
     first, last = window
     asked = [job.request.get(name) for name in ("model", "prompt", "size")]
-    told = [video.model, video.prompt, video.size]
+    told = [
+        video.model and video.model.rpartition("/")[2],
+        video.prompt,
+        video.size,
+    ]  # gateways prefix their upstream's
     differs = (
         video.reference is not None
         or not first <= _creation(video, unknown=first) <= last

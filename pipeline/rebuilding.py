@@ -69,9 +69,15 @@ class _Sorted:
 
 
 async def rebuild(
-    folder: Path, ledger: Path, *, now: Callable[[], float], blocking: Blocking, rescue_folders: Sequence[Path]
+    folder: Path,
+    ledger: Path,
+    *,
+    name: str,
+    now: Callable[[], float],
+    blocking: Blocking,
+    rescue_folders: Sequence[Path],
 ) -> Rebuilt:
-    """Make ``ledger``, which is gone, of the campaign in ``folder``. It appears whole or not at all.
+    """Make ``ledger``, which is gone, of the campaign in the absolute ``folder``. It appears whole or not at all.
 
     The caller holds the run lock. Raises UsageError where there is a ledger or a part of one, or nothing to make one
     of; StorageError where the disk refuses.
@@ -81,7 +87,7 @@ async def rebuild(
     if not found.believed:
         why = "".join(f"; {one.path}: {one.reason}" for one in found.left_out[:1])
         raise UsageError(f"{folder / sidecars.FOLDER} holds no sidecar that a ledger could be made of{why}")
-    settings = _settings(folder, found.believed)
+    settings = _settings(name, found.believed)
     with _nursery(folder) as nursery:
         unborn = nursery / ledger.name
         with closing(SqliteLedger.create_or_open(unborn, now=now, blocking=blocking)) as new:
@@ -92,7 +98,7 @@ async def rebuild(
                         group.start_soon(_tell, new, one)
         _publish(unborn, ledger)
     return Rebuilt(
-        name=settings["name"],
+        name=name,
         path=str(folder),
         provider=settings.get("provider"),
         jobs=tuple(one.spec.name for one in found.believed),
@@ -208,12 +214,12 @@ def _believed(custody: Custody, name: str, check: sidecars.Check) -> tuple[float
     return written, found
 
 
-def _settings(folder: Path, believed: Sequence[Sidecar]) -> dict[str, Any]:
+def _settings(name: str, believed: Sequence[Sidecar]) -> dict[str, Any]:
     """Return what the new ledger can remember: its name, and the profile whose address all jobs were sent to."""
     addresses = {one.facts["base_url"] for one in believed}
     profiles = [files.profile(name) for name in files.profile_names()]
     fitting = [profile for profile in profiles if addresses == {profile.base_url}]
-    settings: dict[str, Any] = {"name": folder.name}
+    settings: dict[str, Any] = {"name": name}
     if len(fitting) == 1:
         price = fitting[0].price
         settings |= {"provider": fitting[0].name, "currency": price.currency if price else None}

@@ -27,11 +27,11 @@ from pipeline.events import Event
 from pipeline.evidence import Found
 from pipeline.inquiry import asking
 from pipeline.jobs import Job, State
-from pipeline.ledger import DuplicateVideo, reading
+from pipeline.ledger import reading
 from pipeline.ledger.lock import run_lock
 from pipeline.ledger.store import SqliteLedger
 from pipeline.preparation import Campaign, Options
-from pipeline.surroundings import campaign_of, profile_of, rescue_folders, title
+from pipeline.surroundings import campaign_of, profile_of, rescue_folders, storable, title
 from pipeline.videos import Video
 
 _NAMES_AT_MOST = 5000
@@ -141,7 +141,7 @@ def waiting(campaign: Campaign) -> tuple[Mapping[str, Any], tuple[Question, ...]
 def _the_one(campaign: Campaign, asked: Sequence[Question], word: str) -> Question:
     """Return the question about the job of this name, or of this request's hash."""
     with reading.opened(campaign.ledger) as connection:
-        jobs = reading.named(connection, word)
+        jobs = reading.named(connection, storable(word))
         if not jobs:
             raise no_such_job(word, reading.jobs(connection))
     keys = {(job.name, job.request_hash) for job in jobs}
@@ -158,9 +158,11 @@ async def _fitting_video(
     campaign: Campaign, options: Options, settings: Mapping[str, Any], job: Job, video_id: str
 ) -> Video:
     """Return the video as the server shows it. Raises UsageError where it cannot be this job's."""
+    if video_id != storable(video_id) or not video_id:
+        raise UsageError(f"{video_id!r} is no id of a video")
     with reading.opened(campaign.ledger) as connection:
         if reading.claimed(connection, [video_id]):
-            raise _not_free(video_id)
+            raise UsageError(f"{video_id} is, or was, the video of a job of this campaign")
     profile = profile_of(options.profile, settings)
     async with asking(profile, options, campaign, environment=os.environ, now=time.time, rng=SystemRandom()) as server:
         if job.base_url != server.base_url:
@@ -187,15 +189,7 @@ async def _recorded(ledger: SqliteLedger, job: Job, answer: Answer, video: Video
         doubted = next_action(job, Found(), Moment(time.time()), Policy())
         assert isinstance(doubted, Event)  # noqa: S101  # the only thing that is decided about it
         job = await ledger.record(job, doubted)
-    event = answers.event(answer, job, by=_person(), now=time.time(), video=video)
-    try:
-        return await ledger.record(job, event)
-    except DuplicateVideo as error:
-        raise _not_free(str(error)) from error
-
-
-def _not_free(video_id: str) -> UsageError:
-    return UsageError(f"{video_id} is, or was, the video of a job of this campaign")
+    return await ledger.record(job, answers.event(answer, job, by=_person(), now=time.time(), video=video))
 
 
 def _person() -> str:
@@ -204,4 +198,4 @@ def _person() -> str:
         user = getpass.getuser()
     except (KeyError, OSError):  # a number without a name, as in containers
         user = str(os.getuid())
-    return f"{user}@{socket.gethostname()}".encode("utf-8", "replace").decode()
+    return storable(f"{user}@{socket.gethostname()}")

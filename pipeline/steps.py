@@ -201,7 +201,7 @@ async def _reconcile(tools: Tools, job: Job, moment: Moment) -> LookupOutcome:
     if moment.tries > 1:
         await anyio.sleep(tools.profile.doubt.between * tools.rng.uniform(1.0, 1.2))
     outcome = await tools.reconciler.look_for(job)
-    if isinstance(outcome, Silence):
+    if isinstance(outcome, Silence) and outcome.failure.kind is not FailureKind.AMBIGUOUS:
         _unheard(tools, outcome.failure)
         return outcome
     tools.signals.contact.heard()

@@ -146,13 +146,10 @@ def _story(console: Console, story: Story, currency: str | None) -> None:
     job = story.job
     console.print(Text.assemble((safe(job.name), "bold"), f"  {_state(job)}{', not in the manifest' * job.orphaned}"))
     _line(console, "Request hash", job.request_hash)
-    _line(
-        console,
-        "Attempt",
-        f"{job.attempt}, approved by a person {job.approvals} times" if job.approvals else job.attempt,
-    )
+    approved = f", {count(job.approvals, 'time')} by a person's word" if job.approvals else ""
+    _line(console, "Attempt", f"{job.attempt}{approved}")
     _line(console, "Address", job.base_url)
-    _line(console, "Key", f"idempotency key {job.idempotency_key}, account {job.key_fingerprint or 'without a key'}")
+    _line(console, "Key", f"idempotency key {job.idempotency_key}; paid with {job.key_fingerprint or 'no key'}")
     _line(console, "Video", job.video_id)
     _line(console, "Expires", utc(job.expires_at))
     _line(console, "Cost", _price(job, currency))
@@ -208,7 +205,7 @@ def _question(console: Console, question: Question, currency: str | None) -> Non
     if question.window:
         _line(console, "Created", f"{utc(question.window[0])} to {utc(question.window[1])}, if it was")
     _line(console, "Address", job.base_url)
-    _line(console, "Request", ", ".join(str(request.get(name)) for name in ("model", "size", "seconds")))
+    _line(console, "Request", f"{request.get('model')}, {request.get('size')}, {request.get('seconds')} s")
     _line(console, "Prompt", request.get("prompt"), length=_PROMPT_AT_MOST)
     _line(console, "Video", job.video_id)
     _line(console, "Price", _price(job, currency))

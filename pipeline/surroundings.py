@@ -23,7 +23,7 @@ def campaign_of(target: Path, output: Path) -> Campaign:
 def title(campaign: Campaign, settings: Mapping[str, Any]) -> tuple[str, str, str | None]:
     """Return what every document begins with: the campaign's name, its absolute folder, and its currency."""
     folder = campaign.folder.absolute()
-    return settings.get("name", folder.name), str(folder), settings.get("currency")
+    return settings.get("name", storable(folder.name)), str(folder), settings.get("currency")
 
 
 def profile_of(own: Path | None, settings: Mapping[str, Any]) -> Profile:
@@ -39,6 +39,11 @@ def profile_of(own: Path | None, settings: Mapping[str, Any]) -> Profile:
     if name not in files.profile_names():
         raise UsageError(f"the profile {name} is none of ours: give its file with --profile")
     return files.profile(name)
+
+
+def storable(text: str) -> str:
+    """Return a text that came from outside as a ledger can hold it: names and arguments may be no Unicode."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def destination(

@@ -139,7 +139,7 @@ class World:
             async with VideosClient(self.profile.base_url, key=None, downloads=bounds.downloads, app=self) as client:
                 pace = Adaptive(bounds.requests_per_minute / 60)
                 polls = RateLimiter(bounds.polls_per_second)
-                settle = self.profile.doubt.settle
+                doubt = self.profile.doubt
                 tools = Tools(
                     client=client,
                     outputs=outputs,
@@ -150,7 +150,12 @@ class World:
                     polls=polls,
                     downloads=Places(bounds.downloads),
                     reconciler=Reconciler(
-                        client, claimed=ledger.claimed, turn=polls.acquire, settle=settle, now=self._now
+                        client,
+                        claimed=ledger.claimed,
+                        turn=polls.acquire,
+                        settle=doubt.settle,
+                        between=doubt.between,
+                        now=self._now,
                     ),
                     remember=ledger.remember,
                     max_in_flight=int(bounds.max_in_flight),

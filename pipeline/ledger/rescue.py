@@ -40,7 +40,7 @@ def drop_ballast(ledger: Path) -> None:
 
 def places(ledger: Path, folders: Sequence[Path]) -> tuple[Path, ...]:
     """Return where rescued lines may lie: beside the ledger, or in one of the folders under a name of its own."""
-    mark = hashlib.sha256(str(ledger.absolute()).encode()).hexdigest()[:12]
+    mark = hashlib.sha256(os.fsencode(ledger.absolute())).hexdigest()[:12]
     elsewhere = (folder / f".callsheet-{ledger.parent.name}-{mark}.rescue.jsonl" for folder in folders)
     return ledger.with_suffix(".rescue.jsonl"), *elsewhere
 

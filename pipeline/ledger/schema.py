@@ -103,6 +103,9 @@ def _version_2(connection: sqlite3.Connection) -> None:
             WHEN OLD.video_id IS NOT NULL AND NEW.video_id IS NOT OLD.video_id
                 AND NOT (NEW.video_id IS NULL AND NEW.state = 'planned' AND {person})
             BEGIN SELECT RAISE(ABORT, 'a paid id never changes'); END""",
+        """CREATE TRIGGER a_key_belongs_to_its_attempt BEFORE UPDATE OF idempotency_key ON jobs
+            WHEN OLD.state <> 'planned' AND NEW.idempotency_key IS NOT OLD.idempotency_key
+            BEGIN SELECT RAISE(ABORT, 'a key belongs to its attempt'); END""",
         f"""CREATE TRIGGER doubt_is_sticky BEFORE UPDATE OF state ON jobs
             WHEN OLD.state IN ('in_doubt', 'held') AND NEW.state IN ('planned', 'failed') AND NOT ({person})
             BEGIN SELECT RAISE(ABORT, 'only an id or a person ends a doubt'); END""",

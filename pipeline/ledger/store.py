@@ -221,24 +221,28 @@ class SqliteLedger:
             for path in self._rescue_places:
                 lines = list(rescue.lines(path))
                 self._connection.execute("BEGIN IMMEDIATE")
-                for line in lines:
-                    self._bring_home_one(line)
+                known = [self._bring_home_one(line) for line in lines]
                 self._connection.execute("COMMIT")
-                with suppress(OSError):  # read again, it changes nothing
-                    path.replace(path.with_suffix(".read"))
+                if all(known):  # a paid id that this ledger has no job for must stay in sight
+                    with suppress(OSError):  # read again, it changes nothing
+                        path.replace(path.with_suffix(".read"))
             try:
                 rescue.lay_ballast(self._path)
             except OSError as error:
                 raise LedgerError(f"there is no room for a run: {error.strerror}") from error
 
-    def _bring_home_one(self, line: Mapping[str, Any]) -> None:
+    def _bring_home_one(self, line: Mapping[str, Any]) -> bool:
+        """Record the id where it belongs; False where no job is known that it could belong to."""
         row = self._connection.execute(_FIND_KEY, (line["idempotency_key"],)).fetchone()
-        job = None if row is None else job_from(row)
-        if job is None or job.video_id is not None:
-            return
+        if row is None:
+            return False
+        job = job_from(row)
+        if job.video_id is not None:
+            return True
         known = {name: line[name] for name in ("video_id", "status", "submitted_at", "raw")}
         accepted = Accepted in TRANSITIONS[job.state]
         self._update(job, Accepted(**known) if accepted else Adopted(**known, by="the rescue file"))
+        return True
 
     def _update(self, job: Job, event: Event) -> None:
         after = apply(job, event)

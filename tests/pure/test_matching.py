@@ -68,3 +68,7 @@ def test_a_servers_clock_that_is_wrong_is_allowed_for() -> None:
 
 def test_seconds_are_a_number_however_they_are_written() -> None:
     assert isinstance(found(replace(VIDEO, seconds="4.0")), Matched)
+
+
+def test_a_gateway_may_name_its_upstream_before_the_model() -> None:
+    assert isinstance(found(replace(VIDEO, model="openai/sora-2")), Matched)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import anyio
 import httpx
 import pytest
-from world import App, Fault, Message, World, answers, breaks, does_and_then, spec
+from world import App, Fault, Message, World, answers, breaks, does_and_then, spec, waits
 
 from pipeline import reconciliation
 from pipeline.breakers import Stop
@@ -190,3 +190,32 @@ async def test_a_key_is_not_believed_for_longer_than_the_server_keeps_it(world: 
     await world.run([spec(1)])
     assert states(world) == {State.HELD: 1}
     assert world.count("POST") == count
+
+
+async def test_of_equal_jobs_the_one_that_was_sent_first_gets_the_video(world_with_list: World) -> None:
+    world = world_with_list
+    takes = [replace(spec(1, "The same"), name=f"shot#{take}", take=take, output=f"{take}.mp4") for take in (1, 2)]
+    world.fault("POST", "/videos", NEVER, LOST)
+    await world.run(takes, requests_per_minute=1)
+    jobs = sorted(world.jobs().values(), key=lambda job: job.intended_at or 0)
+    assert [job.state for job in jobs] == [State.DONE, State.HELD]
+    assert len(world.bill()) == 1
+
+
+async def test_a_list_that_was_long_on_its_way_is_no_proof_of_absence(world_with_list: World) -> None:
+    world = world_with_list
+    world.fault("POST", "/videos", NEVER)
+    world.faults.append((_lists, [waits(61)] * 100))
+    await world.run([spec(1)], resubmit_absent=True)
+    assert states(world) == {State.IN_DOUBT: 1}
+    assert world.count("POST") == 1
+
+
+async def test_a_clock_that_jumps_does_not_make_a_job_absent_any_sooner(world_with_list: World) -> None:
+    world = world_with_list
+    world.fault("POST", "/videos", NEVER)
+    await world.run([spec(1)], until=30)
+    world.clock_error = 7200.0
+    began = anyio.current_time()
+    await world.run([spec(1)], resubmit_absent=True)
+    assert anyio.current_time() - began >= 900
