@@ -28,7 +28,6 @@ from pipeline.ledger.home import moved_in
 from pipeline.ledger.lock import Lock, run_lock
 from pipeline.ledger.store import SqliteLedger
 from pipeline.limits import Adaptive, Contact, Places, RateLimiter, Slots
-from pipeline.outputs import storage_errors
 from pipeline.preparation import (
     Campaign,
     Cleared,
@@ -92,8 +91,7 @@ async def run(cleared: Cleared, *, progress: Progress) -> Ended:
     belong to another address or key, and when the disk or the ledger fails.
     """
     campaign = cleared.prepared.campaign
-    with storage_errors(campaign.folder):
-        campaign.folder.mkdir(parents=True, exist_ok=True)
+    campaign.outputs.make()
     with run_lock(campaign.lock) as lock:
         if not campaign.ledger.exists() and campaign.outputs.holds_videos():
             raise StorageError(

@@ -57,6 +57,7 @@ class Part:
                 self.path.unlink(missing_ok=True)
                 return BadFile(Failure(FailureKind.BAD_OUTPUT, f"what came is no whole video: {found.reason}"))
             self.sync()
+            _sync_folder(self.path.parent)
         request = job.request
         warnings = mp4.differences(found, size=str(request["size"]), seconds=str(request["seconds"]))
         return Fetched(self._hash.hexdigest(), self.size, warnings)
@@ -83,6 +84,14 @@ class Outputs:
         self._campaign = campaign
         self._mode = 0o666 & ~_umask()  # read once: reading it sets it, for all threads
         self.videos = campaign / "videos"
+        self._synced: set[Path] = set()
+
+    def make(self) -> None:
+        """Make the campaign's folder and those above it, the names of the last two synced whoever made them."""
+        with storage_errors(self._campaign):
+            _make_folder(self._campaign)
+            for folder in (self._campaign, self._campaign.parent):
+                _sync_folder(folder.absolute().parent)
 
     def holds_videos(self) -> bool:
         """Tell whether any video lies here."""
@@ -92,7 +101,7 @@ class Outputs:
         """Raise StorageError, before anything is spent, where a video could not be written, synced and named."""
         first, second = self.videos / ".probe.part", self.videos / ".probe~2.part"
         with storage_errors(self.videos):
-            _make_folder(self.videos)
+            self._make(self.videos)
             for path in (first, second):
                 path.unlink(missing_ok=True)
             with Part(first, self._mode) as part:
@@ -113,7 +122,7 @@ class Outputs:
         """Return a new, empty part file for the job."""
         path = self._part_path(job)
         with storage_errors(path):
-            _make_folder(path.parent)
+            self._make(path.parent)
             return Part(path, self._mode)
 
     def intact(self, job: Job) -> bool:
@@ -124,17 +133,21 @@ class Outputs:
             return False
         return stat.S_ISREG(found.st_mode) and found.st_size == job.bytes
 
+    def tidy(self, job: Job) -> None:
+        """Remove the part file of a job that is done: a power cut may have brought it back."""
+        with storage_errors(self.videos):
+            self._part_path(job).unlink(missing_ok=True)
+
     def place(self, job: Job) -> Placed | NoFile:
         """Give the verified part file its final name and a sidecar, or adopt the file that already has it."""
         part = self._part_path(job)
         with storage_errors(part):
             whole = _sha256(part) == job.sha256
             for name in _names(self.videos / job.output):
-                if whole and _publish(part, name):
-                    return self._placed(job, name)
-                if _sha256(name) == job.sha256:
-                    part.unlink(missing_ok=True)
-                    return self._placed(job, name)
+                if (whole and _link(part, name)) or _sha256(name) == job.sha256:
+                    placed = self._placed(job, name)
+                    part.unlink(missing_ok=True)  # not before the new name is on disk
+                    return placed
                 if not os.path.lexists(name):
                     break
         return NoFile(Failure(FailureKind.BAD_OUTPUT, "the downloaded file is gone from the disk, or was changed"))
@@ -146,7 +159,7 @@ class Outputs:
         source = self._campaign / job.path
         with storage_errors(source):
             for target in _names(self.videos / output):
-                _make_folder(target.parent)
+                self._make(target.parent)
                 if _link(source, target) or _sha256(target) == job.sha256:
                     return self._placed(replace(job, name=name), target).path
         raise AssertionError("unreachable: there is always another name")
@@ -156,6 +169,16 @@ class Outputs:
         _write_sidecar(name.with_suffix(".json"), job, path)
         _sync_folder(name.parent)
         return Placed(path)
+
+    def _make(self, folder: Path) -> None:
+        """Make a folder of the campaign, and have its name on disk: a run that was killed may have made it."""
+        if folder in self._synced:
+            return
+        if folder != self.videos:
+            self._make(folder.parent)
+        folder.mkdir(exist_ok=True)
+        _sync_folder(folder.parent)
+        self._synced.add(folder)
 
     def _part_path(self, job: Job) -> Path:
         final = self.videos / job.output
@@ -181,14 +204,6 @@ def _names(final: Path) -> Iterator[Path]:
     while True:
         number += 1
         yield final.with_stem(f"{final.stem}~{number}")
-
-
-def _publish(part: Path, name: Path) -> bool:
-    """Give the part file this name. False where the name is taken."""
-    if not _link(part, name):
-        return False
-    part.unlink(missing_ok=True)
-    return True
 
 
 def _link(source: Path, name: Path) -> bool:

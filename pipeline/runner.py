@@ -80,6 +80,8 @@ class Run:
             signals.largest = max(signals.largest, job.bytes or 0)
             if not (job.orphaned or self.tools.outputs.intact(job)):
                 group.start_soon(self._drive, job, NoFile(failure), False)
+            else:
+                self.tools.outputs.tidy(job)
 
     async def _start_planned(self, group: TaskGroup) -> None:
         gate = self.tools.signals.gate

@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Protocol
 
 import anyio
@@ -57,14 +57,23 @@ async def attended(
 
 
 def _the_one(failures: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Return the first error that has a sentence for people, where there is nothing else; the group otherwise."""
+    """Return the first error that has a sentence for people, where there is nothing else; the group otherwise.
+
+    It says what all of them say: one may name a paid id that is nowhere else.
+    """
     known, others = failures.split(CallsheetError)
     if known is None or others is not None:
         return failures
-    first: BaseException = known
-    while isinstance(first, BaseExceptionGroup):
-        first = first.exceptions[0]
-    return first
+    found = list(_leaves(known))
+    return type(found[0])("; ".join(dict.fromkeys(map(str, found))))
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from _leaves(inner)
+    else:
+        yield error
 
 
 async def _heed_signals(signals: Signals, progress: Progress, received: list[int], grace: float) -> None:

@@ -57,7 +57,7 @@ def rescue(job: Job, event: Accepted | Adopted, into: Sequence[Path]) -> str:
         "submitted_at": event.submitted_at,
         "raw": base64.b64encode(event.raw).decode(),
     }
-    data = f"{json.dumps(line)}\n".encode()
+    data = f"\n{json.dumps(line)}\n".encode()  # on a line of its own, though the one before was cut
     for path in into:
         with suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -88,3 +88,8 @@ def _write(path: Path, data: bytes, how: int) -> None:
         file.write(data)
         file.flush()
         os.fsync(descriptor)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
