@@ -42,7 +42,8 @@ def test_each_sync_is_needed_once_there_is_something_to_lose(take: Take) -> None
     # After it: folders that were there, and are synced once a process all the same, for a run that was killed.
     there_already = [number for number in superfluous if number > first]
     assert len(there_already) <= 2
-    assert len(needed) >= len(["the ledger's name"]) + 3 * len(["video", "its name", "sidecar", "folder"]) + len(RENAMED)
+    each = ["video", "its name", "sidecar", "folder"]
+    assert len(needed) >= len(["the ledger's name"]) + 3 * len(each) + len(RENAMED)
 
 
 def test_what_is_verified_need_not_be_downloaded_again(take: Take) -> None:
