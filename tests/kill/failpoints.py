@@ -70,7 +70,7 @@ FAILPOINTS = {
     "done-unwritten": _before("Published"),
     "done-written": _after("Published"),
 }
-"""Instants inside the runner. Those on the network are the server's: ``faults.Instant``."""
+"""Instants inside the runner. Those on the network are the server's: ``injection.Instant``."""
 
 _EVENT_IN = {"event": lambda value: [value], "batch": lambda value: [waiting.event for waiting in value]}
 """The local variables that a function can hold its events in."""

@@ -30,7 +30,7 @@ from random import Random
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from faults import UNBILLED, Course, Dice, Fault, Instant, Trouble
+from injection import UNBILLED, Course, Dice, Fault, Instant, Trouble
 
 from pipeline import files
 from pipeline.errors import LedgerError

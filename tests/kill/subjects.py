@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from failpoints import FAILPOINTS
-from faults import Instant
+from injection import Instant
 from trial import HERE
 
 from pipeline.jobs import Job, State
@@ -82,7 +82,7 @@ class Callsheet:
     def prepare(self, url: str) -> None:
         (self._folder / "trip.yaml").write_text(_MANIFEST.replace("TAKES", str(self.takes)))
         (self._folder / "prompts.txt").write_text(_prompts(self._name, self.jobs // self.takes))
-        able = f"{{ list: true }}\ndoubt: {{ settle: {5 if self.resubmit else 3}, between: 0.3 }}"
+        able = f"{{ list: true }}\ndoubt: {{ settle: {5 if self.resubmit else 3}, between: 1 }}"
         profile = _PROFILE.replace("URL", url).replace("ABILITIES", able if self.listing else "{}")
         (self._folder / "paid.yaml").write_text(profile)
 

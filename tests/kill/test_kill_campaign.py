@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from kill.failpoints import FAILPOINTS, GONE, Failpoint, Gone, check
-from kill.faults import Dice
+from kill.injection import Dice
 
 HERE = Path(__file__).parent
 PROMISED = ("paid_twice", "forgotten", "bad_files", "posts_when_finished", "unannounced")

@@ -21,7 +21,7 @@ from threading import Event
 from typing import IO, Protocol
 
 from failpoints import FAILPOINTS, GONE
-from faults import Instant
+from injection import Instant
 
 HERE = Path(__file__).parent
 KILLS = 25

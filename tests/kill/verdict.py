@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from faults import AMBIGUOUS
+from injection import AMBIGUOUS
 from subjects import Callsheet, Naive
 from trial import Trial, requests
 

@@ -21,7 +21,7 @@ def test_the_jobs_that_wait_are_those_that_the_table_lets_a_person_move() -> Non
     assert {state for state in State if by_a_person & {*TRANSITIONS[state]}} == WAITING - {State.SUBMITTING}
 
 
-@pytest.mark.parametrize("state", WAITING - {State.SUBMITTING})
+@pytest.mark.parametrize("state", sorted(WAITING - {State.SUBMITTING}))
 def test_every_answer_that_is_offered_can_be_recorded(state: State) -> None:
     for answer in answers.possible(state):
         job = replace(JOB, state=state, video_id=None if Answer.ADOPT in answers.possible(state) else "video_0")
