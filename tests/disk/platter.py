@@ -11,7 +11,7 @@ to the disk in the order in which they were made, and an fsync saves the names t
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property
 from itertools import combinations, product
 from random import Random
 
@@ -33,25 +33,35 @@ from disk.operations import (
 
 SECTOR = 512
 _EVERY_SUBSET_UP_TO = 5
-_SAMPLES = 6
+SAMPLES = 6
 _PRODUCTS_UP_TO = 48
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Content:
     """The bytes and the mode of a file."""
 
     data: bytes = b""
     mode: int = 0o600
 
-
-@lru_cache(maxsize=4096)
-def sha256(content: Content) -> str:
-    return hashlib.sha256(content.data).hexdigest()
+    @cached_property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.data).hexdigest()
 
 
 State = Mapping[str, Content | None]
 """What lies where after a power cut, by path; None is a folder."""
+
+Signature = frozenset[tuple[str, str, int]]
+
+
+def signature(state: State) -> Signature:
+    """Return what two states have in common that are the same. It holds no bytes: there are many states."""
+    return frozenset(
+        (path, "a folder", 0) if content is None else (path, content.sha256, content.mode)
+        for path, content in state.items()
+    )
+
 
 _Entries = Mapping[str, int]
 _Edit = Written | Truncated | ModeSet
@@ -65,23 +75,23 @@ class _File:
     loose: list[_Edit] = field(default_factory=list)
     kept: tuple[Content, ...] | None = None
 
-    def outcomes(self, rng: Random) -> tuple[Content, ...]:
+    def outcomes(self, rng: Random, samples: int) -> tuple[Content, ...]:
         if self.kept is None:
-            self.kept = tuple(dict.fromkeys(self._outcomes(rng)))
+            self.kept = tuple(dict.fromkeys(self._outcomes(rng, samples)))
         return self.kept
 
-    def _outcomes(self, rng: Random) -> Iterator[Content]:
+    def _outcomes(self, rng: Random, samples: int) -> Iterator[Content]:
         """Yield what the file may be, from nothing saved to everything."""
         yield self.saved
         if not self.loose:
             return
         count = len(self.loose)
         full = _edited(self.saved, self.loose)
-        for length in _spread(1, count):
+        for length in _spread(1, count, samples):
             yield _edited(self.saved, self.loose[:length])
-        for gap in _spread(0, count):
+        for gap in _spread(0, count, samples):
             yield _edited(self.saved, self.loose[:gap] + self.loose[gap + 1 :])
-        for torn in _spread(0, count):
+        for torn in _spread(0, count, samples):
             edit = self.loose[torn]
             if isinstance(edit, Written):
                 for cut in _cuts(edit.data):
@@ -96,7 +106,7 @@ class _File:
                     )
         yield Content(self.saved.data[: len(full.data)].ljust(len(full.data), b"\0"), full.mode)
         yield Content(full.data, self.saved.mode)
-        for _ in range(_SAMPLES):
+        for _ in range(samples):
             yield _edited(self.saved, [edit for edit in self.loose if rng.random() < 0.5])
         yield full
 
@@ -133,7 +143,7 @@ class _Folder:
             return
         for gap in range(count):
             yield _changed(self.saved, self.loose[:gap] + self.loose[gap + 1 :])
-        for _ in range(2 * _SAMPLES):
+        for _ in range(2 * SAMPLES):
             yield _changed(self.saved, [change for change in self.loose if rng.random() < 0.5])
 
 
@@ -143,10 +153,13 @@ ROOT = 0
 class Disk:
     """The folder that is watched, with what is saved and what is loose. ``apply`` operations; ask for ``states``."""
 
-    def __init__(self, state: State | None = None, *, journal: bool = False, seed: int = 1) -> None:
-        """``state`` lies on the platter already; ``nodes`` says which node each of its paths is."""
+    def __init__(self, state: State | None = None, *, journal: bool = False, samples: int = SAMPLES) -> None:
+        """``state`` lies on the platter already; ``nodes`` says which node each of its paths is.
+
+        ``samples``: how many of each kind of loss are looked at where there are many.
+        """
         self._journal = journal
-        self._rng = Random(seed)
+        self._rng, self._samples = Random(1), samples
         self._folders = {ROOT: _Folder()}
         self._files: dict[int, _File] = {}
         self.nodes: dict[str, int] = {"": ROOT}
@@ -199,7 +212,7 @@ class Disk:
             node: folder.outcomes(self._rng, ordered=self._journal)
             for node, folder in self._folders.items()
             if folder.loose
-        } | {node: file.outcomes(self._rng) for node, file in self._files.items() if file.loose}
+        } | {node: file.outcomes(self._rng, self._samples) for node, file in self._files.items() if file.loose}
         worst = {node: found[0] for node, found in choices.items()}
         best = {node: found[-1] for node, found in choices.items()}
         count = 1
@@ -215,7 +228,7 @@ class Disk:
             for outcome in found:
                 yield self._state({**worst, node: outcome})
                 yield self._state({**best, node: outcome})
-        for _ in range(_SAMPLES):
+        for _ in range(self._samples):
             yield self._state({node: self._rng.choice(found) for node, found in choices.items()})
 
     def name(self, node: int) -> str:
@@ -320,12 +333,12 @@ def _changed(entries: _Entries, changes: Iterable[Mapping[str, int | None]]) -> 
     return found
 
 
-def _spread(first: int, end: int) -> list[int]:
+def _spread(first: int, end: int, few: int) -> list[int]:
     """Return a few of the numbers from ``first`` up to ``end``: all where they are few, the outermost in any case."""
     count = end - first
-    if count <= _SAMPLES:
+    if count <= few:
         return list(range(first, end))
-    return sorted({first + round(step * (count - 1) / (_SAMPLES - 1)) for step in range(_SAMPLES)})
+    return sorted({first + round(step * (count - 1) / (few - 1)) for step in range(few)})
 
 
 def _cuts(data: bytes) -> list[int]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from disk.operations import Operation, Synced
-from disk.platter import Content, Disk, State
+from disk.platter import Disk, Signature, State, signature
 
 
 class Witness(Protocol):
@@ -50,7 +50,7 @@ def cut_everywhere(
     ``without``: as if these operations had not been made. ``until``: stop at the next such operation. ``first``: stop
     at the first thing that is broken.
     """
-    findings, seen = Findings(), set[frozenset[tuple[str, Content | None]]]()
+    findings, seen = Findings(), set[Signature]()
     for number, operation in enumerate(log):
         if number in without:
             continue
@@ -60,10 +60,10 @@ def cut_everywhere(
         if number <= after:
             continue
         for state in disk.states():
-            signature = frozenset(state.items())
-            if signature in seen:
+            mark = signature(state)
+            if mark in seen:
                 continue
-            seen.add(signature)
+            seen.add(mark)
             findings.states += 1
             findings.broken += [(number, said) for said in witness.broken(state)]
             if first and findings:

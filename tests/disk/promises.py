@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import PurePosixPath
 
 from disk.operations import Operation, Recorded, Recording
-from disk.platter import Content, State, sha256
+from disk.platter import Content, State
 
 from pipeline.jobs import Job
 from pipeline.jobs import State as Stand
@@ -57,7 +57,7 @@ class Promises:
         """Yield what is wrong with a file that has its final name."""
         if path.name.startswith(".") or path.parts[0] != "videos":
             return
-        if path.suffix == ".mp4" and sha256(content) not in self.whole:
+        if path.suffix == ".mp4" and content.sha256 not in self.whole:
             yield f"{path} has a video's name, and the ledger knows no such video"
         if path.suffix == ".json" and (_sidecar(content) or {}).get("sha256") not in self.whole:
             yield f"{path} is half a sidecar"
@@ -98,7 +98,7 @@ def _not_done(job: Job, state: State) -> Iterator[str]:
     assert job.path is not None
     file = state.get(job.path)
     beside = state.get(str(PurePosixPath(job.path).with_suffix(".json")))
-    if file is None or sha256(file) != job.sha256:
+    if file is None or file.sha256 != job.sha256:
         yield f"{job.name} is done, and {job.path} is {'missing' if file is None else 'wrong'}"
     elif file.mode != 0o666 & ~umask():
         yield f"{job.name} is done, and the mode of {job.path} is {file.mode:o}"
@@ -109,12 +109,12 @@ def _not_done(job: Job, state: State) -> Iterator[str]:
 def _has_file(job: Job, state: State) -> bool:
     folder = PurePosixPath("videos", job.output).parent
     return any(
-        content is not None and PurePosixPath(path).parent == folder and sha256(content) == job.sha256
+        content is not None and PurePosixPath(path).parent == folder and content.sha256 == job.sha256
         for path, content in state.items()
     )
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=256)
 def _sidecar(content: Content) -> dict[str, object] | None:
     """Return what a sidecar says, or None where it is not whole."""
     try:

@@ -25,7 +25,7 @@ from disk.operations import (
     Unlinked,
     Written,
 )
-from disk.platter import Disk, sha256
+from disk.platter import Disk
 from disk.promises import umask
 
 STRACE = shutil.which("strace")
@@ -120,7 +120,7 @@ class Trace:
             if source is not None and source.endswith(".part") and ".probe" not in source:
                 content = self.disk.now()[source]
                 assert content is not None
-                yield Acted("verified", sha256(content))
+                yield Acted("verified", content.sha256)
 
     def _done(self, text: str) -> Iterator[Operation]:
         """Yield what a call has done to the files."""
