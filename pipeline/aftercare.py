@@ -16,12 +16,13 @@ from pipeline.audits import Audit, Surplus
 from pipeline.blocking import in_threads
 from pipeline.custody import Custody, Fault, sidecar_path
 from pipeline.errors import UsageError
-from pipeline.inquiry import Inquiry, Listing, asking
+from pipeline.inquiry import Inquiry, asking
 from pipeline.jobs import Job, State
 from pipeline.ledger import reading
 from pipeline.ledger.lock import run_lock
 from pipeline.ledger.reading import Entry
 from pipeline.limits import RateLimiter
+from pipeline.listing import Listing
 from pipeline.preparation import Campaign, Options
 from pipeline.profile import Profile
 from pipeline.rebuilding import Rebuilt

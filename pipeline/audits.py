@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pipeline.answers import Answer, Question, differences
 from pipeline.errors import UsageError
 from pipeline.jobs import Failure, Job, State
+from pipeline.listing import SKEW
 from pipeline.videos import Video
 
 MARGIN = 3600.0
@@ -20,7 +21,6 @@ MARGIN = 3600.0
 MAX_IDS = 64 << 20
 """Bytes of a file of ids: more than a million of them."""
 
-_SKEW = 60.0
 _HEADERS = ("id", "video_id")
 
 
@@ -80,7 +80,7 @@ def could_be(video: Video, questions: Iterable[Question], offset: float) -> tupl
         and (
             video.created_at is None
             or question.window is None
-            or video.created_at >= question.window[0] + offset - _SKEW
+            or video.created_at >= question.window[0] + offset - SKEW
         )
     )
 

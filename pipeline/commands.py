@@ -18,6 +18,7 @@ from pipeline import files
 from pipeline.blocking import in_threads
 from pipeline.breakers import Signals, Stop
 from pipeline.client import POSTS_AT_ONCE, VideosClient
+from pipeline.clock import steady
 from pipeline.decisions import policy
 from pipeline.errors import LedgerError, StorageError
 from pipeline.events import Renamed
@@ -49,6 +50,8 @@ from pipeline.surroundings import campaign_of, request_schema, rescue_folders, s
 _STRICT_RULES = "sora-request"
 _EXITS = dict.fromkeys(Stop, 69) | {Stop.AUTH: 4, Stop.QUOTA: 4, Stop.BUDGET: 6, Stop.DISK: 5}
 _GRAVEST_FIRST = (5, 4, 6, 3, 69, 1, 0)
+# It goes on while the machine sleeps: on Linux by this name, on macOS by the other.
+_SINCE_BOOT = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +101,15 @@ async def run(cleared: Cleared, *, progress: Progress) -> Ended:
                 f"{campaign.folder} holds videos and no ledger: running would pay for them again. "
                 "Bring ledger.db back, make it anew with `callsheet rebuild`, or choose another --output"
             )
+        now = steady(time.time, lambda: time.clock_gettime(_SINCE_BOOT))
         ledger = SqliteLedger.create_or_open(
-            campaign.ledger, now=time.time, blocking=in_threads(1), fallbacks=rescue_folders(campaign, os.environ)
+            campaign.ledger, now=now, blocking=in_threads(1), fallbacks=rescue_folders(campaign, os.environ)
         )
         try:
             warning = await _move_in(ledger, campaign, lock, takeover=cleared.options.takeover)
             if warning is not None:
                 progress.note(f"Taking over: {warning}.")
-            return await _run(cleared, ledger, progress)
+            return await _run(cleared, ledger, now, progress)
         finally:
             ledger.close()
 
@@ -127,7 +131,7 @@ async def _move_in(ledger: SqliteLedger, campaign: Campaign, lock: Lock, *, take
     return warning
 
 
-async def _run(cleared: Cleared, ledger: SqliteLedger, progress: Progress) -> Ended:
+async def _run(cleared: Cleared, ledger: SqliteLedger, now: Callable[[], float], progress: Progress) -> Ended:
     prepared, campaign, key = cleared.prepared, cleared.prepared.campaign, cleared.key
     profile, limits = prepared.loaded.profile, prepared.loaded.limits
     # Another run may have ended between the plan and the lock.
@@ -141,12 +145,12 @@ async def _run(cleared: Cleared, ledger: SqliteLedger, progress: Progress) -> En
     if not prepared.plan.has_work:
         return _ended(_status(campaign), signals, prepared.selected, None)
     rules = request_schema(profile)
-    bundled = simulator(campaign.simulator, rules, now=time.time) if cleared.url is None else nullcontext()
+    bundled = simulator(campaign.simulator, rules, now=now) if cleared.url is None else nullcontext()
     with bundled as app:
         async with VideosClient(cleared.base_url, key=key, downloads=limits.downloads, app=app) as client:
             work = Run(
                 ledger=ledger,
-                tools=_tools(cleared, ledger, client, signals),
+                tools=_tools(cleared, ledger, client, signals, now),
                 slots=Slots(limits.max_in_flight),
                 policy=policy(profile, resubmit_absent=cleared.options.resubmit_absent),
                 wanted=lambda job: job.name in prepared.selected,
@@ -156,7 +160,9 @@ async def _run(cleared: Cleared, ledger: SqliteLedger, progress: Progress) -> En
     return _ended(_status(campaign), signals, prepared.selected, received)
 
 
-def _tools(cleared: Cleared, ledger: SqliteLedger, client: VideosClient, signals: Signals) -> Tools:
+def _tools(
+    cleared: Cleared, ledger: SqliteLedger, client: VideosClient, signals: Signals, now: Callable[[], float]
+) -> Tools:
     prepared, key = cleared.prepared, cleared.key
     profile, limits = prepared.loaded.profile, prepared.loaded.limits
     with reading.opened(prepared.campaign.ledger) as connection:
@@ -179,14 +185,14 @@ def _tools(cleared: Cleared, ledger: SqliteLedger, client: VideosClient, signals
             turn=polls.acquire,
             settle=doubt.settle,
             between=doubt.between,
-            now=time.time,
+            now=now,
         ),
         remember=ledger.remember,
         max_in_flight=limits.max_in_flight,
         max_video_mib=limits.max_video_mib,
         signals=signals,
         key_fingerprint=key.fingerprint if key else None,
-        now=time.time,
+        now=now,
         rng=SystemRandom(),
         blocking=in_threads(limits.downloads),
     )

@@ -88,11 +88,12 @@ class Policy:
     """The numbers in the decisions. Seconds and counts.
 
     ``replay``: the profile says that a repeated Idempotency-Key never creates a second job; it is believed for
-    ``key_life``. ``listing``: the profile says that the server lists its jobs. What the lists of one run, ``between``
-    apart, have not shown for ``settle`` and at least two more, was probably never created: a request can hardly be
-    under way for longer. Counted by the run's own clock from its first list, which is later than any POST of the job:
-    the wall clock may jump, and the machine may sleep between an intent and its POST. That is an assumption all the
-    same, so the job is held then, unless a person said ``resubmit_absent``.
+    ``key_life``, and though the intent lies ``skew`` ahead, as the clock was set. ``listing``: the profile says that
+    the server lists its jobs. What the lists of one run, ``between`` apart, have not shown for ``settle`` and at least
+    two more, was probably never created: a request can hardly be under way for longer. Counted by the run's own clock
+    from its first list, which is later than any POST of the job: the wall clock may jump, and the machine may sleep
+    between an intent and its POST. That is an assumption all the same, so the job is held then, unless a person said
+    ``resubmit_absent``.
 
     The others bound how long an answer that may still change is asked for again: an id that the server stopped
     knowing may be replication lag, a content that is not there may be a few seconds behind its status.
@@ -101,6 +102,7 @@ class Policy:
     replay: bool = False
     replays: int = 3
     key_life: float = 12 * 3600.0
+    skew: float = 60.0
     listing: bool = False
     settle: float = 900.0
     between: float = 60.0
@@ -178,7 +180,7 @@ def _replay(job: Job, e: Ready, m: Moment, p: Policy) -> Action:
 
 
 def _key_lives(job: Job, m: Moment, p: Policy) -> bool:
-    return p.replay and 0 <= m.now - (job.intended_at or 0.0) < p.key_life
+    return p.replay and -p.skew <= m.now - (job.intended_at or 0.0) < p.key_life
 
 
 def _without_the_key(job: Job, e: Evidence, m: Moment, p: Policy) -> Action:
@@ -200,6 +202,10 @@ def _absent(job: Job, e: NotThere, m: Moment, p: Policy) -> Action:
     """Believe the lists when they have been watched for so long that the request cannot be under way any more."""
     if m.tries < 2 or m.waited < p.settle + 2 * p.between:
         return Do.RECONCILE
+    if e.alike:
+        told = f"{', '.join(e.alike[:5])}{', ...' if len(e.alike) > 5 else ''}"
+        message = f"not in the server's lists, unless a clock was set meanwhile: then it could be {told}"
+        return Held(failure=Failure(FailureKind.AMBIGUOUS, message))
     if p.resubmit_absent:
         return Resubmitted(by="--resubmit-absent", approvals=job.approvals + 1, sunk=job.sunk + (job.price or 0.0))
     message = "probably never created: two complete lists of the server do not show it"
@@ -207,7 +213,7 @@ def _absent(job: Job, e: NotThere, m: Moment, p: Policy) -> Action:
 
 
 def _still_held(job: Job, e: NotThere, m: Moment, p: Policy) -> Action:
-    return _absent(job, e, m, p) if p.resubmit_absent else None
+    return _absent(job, e, m, p) if p.resubmit_absent and not e.alike else None
 
 
 def _doubt_remains(job: Job, e: Ambiguity | Refusal, m: Moment, p: Policy) -> Action:
@@ -264,7 +270,8 @@ def _no_content(job: Job, e: NotThere, m: Moment, p: Policy) -> Action:
 
 
 def _missing(job: Job, e: NoFile, m: Moment, p: Policy) -> Action:
-    return Missing(failure=e.failure)
+    """Fetch it again, unless something on this machine takes every file away."""
+    return Missing(failure=e.failure) if m.tries < p.bad_files else None
 
 
 def _leave(job: Job, e: Evidence, m: Moment, p: Policy) -> Action:

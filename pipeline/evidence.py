@@ -90,9 +90,13 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class NotThere:
-    """The server says that it has no such thing (or not yet)."""
+    """The server says that it has no such thing (or not yet).
+
+    ``alike``: the ids of unclaimed videos in its list that are of an equal request, and of another time.
+    """
 
     failure: Failure
+    alike: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

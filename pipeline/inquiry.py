@@ -2,41 +2,25 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, nullcontext
-from dataclasses import dataclass, field
-from itertools import pairwise
 from random import Random
 from typing import TypeVar
 
+from pipeline import listing
 from pipeline.client import VideosClient
 from pipeline.credential import Secret, find_key
 from pipeline.errors import CredentialError, Unreachable, UsageError
 from pipeline.evidence import NotThere, Seen, Silence
-from pipeline.jobs import Failure, FailureKind, Job
+from pipeline.jobs import FailureKind, Job
+from pipeline.listing import Listing
 from pipeline.preparation import Campaign, Options
-from pipeline.profile import Profile
+from pipeline.profile import Profile, address
 from pipeline.retrying import repeated
-from pipeline.surroundings import destination, request_schema, simulator
+from pipeline.surroundings import request_schema, simulator
 from pipeline.videos import Page, Video
 
-MOST_PAGES = 1000
-"""Of a hundred jobs each. A list that is longer, or goes in circles, is not whole."""
-
 _ATTEMPTS = 3
-_SKEW = 60.0
 _Of = TypeVar("_Of")
 _Answer = TypeVar("_Answer")
-
-
-@dataclass(slots=True)
-class Listing:
-    """The server's list, newest first, at least back to an instant. ``offset``: the server's clock minus ours.
-
-    ``incomplete`` says why the list ended too early.
-    """
-
-    videos: dict[str, Video] = field(default_factory=dict)
-    offset: float = 0.0
-    incomplete: Failure | None = None
 
 
 class Inquiry:
@@ -72,26 +56,14 @@ class Inquiry:
 
         ``turn`` waits until one more page may be asked for. Raises Unreachable where there is no first page.
         """
-        found, after, falling = Listing(), None, False
-        for _ in range(MOST_PAGES):
+
+        async def page_after(video_id: str | None) -> Page | Silence:
             await turn()
-            page = await self._ask(self._client.list_page, after)
-            if isinstance(page, Silence):
-                if not found.videos:
-                    raise Unreachable(f"the server does not list its jobs: {page.failure.message}")
-                found.incomplete = page.failure
-                return found
-            found.offset = found.offset if page.date is None else page.date - now()
-            fresh = {video.id: video for video in page.videos if video.id not in found.videos}
-            found.videos |= fresh
-            falling = falling or _falls(page)
-            if not page.has_more or (falling and _is_behind(page, since + found.offset - _SKEW)):
-                return found
-            if not fresh or page.last_id is None:
-                found.incomplete = Failure(FailureKind.SERVER, "the server's list goes in circles")
-                return found
-            after = page.last_id
-        found.incomplete = Failure(FailureKind.SERVER, f"the server's list has more than {MOST_PAGES} pages")
+            return await self._ask(self._client.list_page, video_id)
+
+        found = await listing.whole_list(page_after, since=since, now=now)
+        if found.incomplete and not found.videos:
+            raise Unreachable(f"the server does not list its jobs: {found.incomplete.message}")
         return found
 
     async def _ask(self, question: Callable[[_Of], Awaitable[_Answer]], about: _Of) -> _Answer:
@@ -117,7 +89,7 @@ async def asking(
 
     Raises UsageError for an address that must not be used, CredentialError where the key is missing.
     """
-    url = destination(profile, options.base_url, environment, allow_http=options.allow_http)
+    url = address(profile, options.base_url, environment, allow_http=options.allow_http)
     key = find_key(profile.auth, environment)
     if url is None and not campaign.simulator.exists():
         raise UsageError(f"{campaign.simulator} is gone, and with it the simulator's jobs")
@@ -129,14 +101,3 @@ async def asking(
 
 def _may_answer_yet(answer: object) -> bool:
     return isinstance(answer, Silence) and answer.failure.kind is not FailureKind.AUTH
-
-
-def _falls(page: Page) -> bool:
-    """Tell whether the page shows that the list begins with the newest job: not every server sorts as it is asked."""
-    times = [video.created_at for video in page.videos if video.created_at is not None]
-    return len(times) > 1 and times[0] > times[-1] and all(one >= other for one, other in pairwise(times))
-
-
-def _is_behind(page: Page, instant: float) -> bool:
-    times = [video.created_at for video in page.videos if video.created_at is not None]
-    return bool(times) and len(times) == len(page.videos) and max(times) < instant

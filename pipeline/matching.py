@@ -10,10 +10,8 @@ from math import inf
 
 from pipeline.evidence import LookupOutcome, Matched, NotThere, Unreadable
 from pipeline.jobs import Failure, FailureKind, Job
+from pipeline.listing import SKEW
 from pipeline.videos import Video
-
-SKEW = 60.0
-"""Seconds that the server's stamps may be off, when its clock and ours have been compared."""
 
 
 def match(
@@ -29,34 +27,29 @@ def match(
         if video.reference is not None and video.reference == job.idempotency_key:
             return Matched(video, "its reference")
     intended = (job.intended_at or 0.0) + offset
-    window = intended - SKEW, intended + latest + SKEW
-    unlike = [_unlike(job, video, window) for video in free]
-    alike = sorted((video for video, no in zip(free, unlike, strict=True) if no is False), key=_creation)
-    if alike:
-        return Matched(alike[0], "its parameters", tuple(video.id for video in alike[1:]))
-    if None in unlike:
+    first, last = intended - SKEW, intended + latest + SKEW
+    alike = {video.id: sure for video in free if (sure := _alike(job, video)) is not False}
+    in_time = [video for video in free if video.id in alike and first <= _creation(video, unknown=first) <= last]
+    mine = sorted((video for video in in_time if alike[video.id]), key=_creation)
+    if mine:
+        return Matched(mine[0], "its parameters", tuple(video.id for video in mine[1:]))
+    if in_time:
         return Unreadable(Failure(FailureKind.AMBIGUOUS, "the server's list does not tell its jobs apart"))
-    return NotThere(Failure(FailureKind.AMBIGUOUS, "the server's list does not show it"))
+    return NotThere(Failure(FailureKind.AMBIGUOUS, "the server's list does not show it"), alike=tuple(alike))
 
 
-def _unlike(job: Job, video: Video, window: tuple[float, float]) -> bool | None:
-    """Tell whether the video differs from what the job asked for; None where the server does not show enough."""
-    first, last = window
+def _alike(job: Job, video: Video) -> bool | None:
+    """Tell whether the video is of an equal request; None where the server does not show enough."""
+    if video.reference is not None:
+        return False
     asked = [job.request.get(name) for name in ("model", "prompt", "size")]
-    told = [
-        video.model and video.model.rpartition("/")[2],
-        video.prompt,
-        video.size,
-    ]  # gateways prefix their upstream's
-    differs = (
-        video.reference is not None
-        or not first <= _creation(video, unknown=first) <= last
-        or any(b is not None and a != b for a, b in zip(asked, told, strict=True))
-        or (video.seconds is not None and not _same_number(video.seconds, str(job.request.get("seconds"))))
-    )
-    if differs:
-        return True
-    return None if None in {*told, video.seconds, video.created_at} else False
+    model = video.model and video.model.rpartition("/")[2]  # gateways prefix their upstream's
+    told = [model, video.prompt, video.size]
+    if any(b is not None and a != b for a, b in zip(asked, told, strict=True)):
+        return False
+    if video.seconds is not None and not _same_number(video.seconds, str(job.request.get("seconds"))):
+        return False
+    return None if None in {*told, video.seconds, video.created_at} else True
 
 
 def _creation(video: Video, unknown: float = inf) -> float:

@@ -129,7 +129,7 @@ def clear(
     """
     prepared = prepare(manifest, options)
     profile = prepared.loaded.profile
-    url = address(profile, _override(profile, options, environment), allow_http=options.allow_http)
+    url = address(profile, options.base_url, environment, allow_http=options.allow_http)
     key = None
     if prepared.plan.has_work:
         if options.max_cost is not None and prepared.cost.unknown_price_jobs:
@@ -209,8 +209,3 @@ def read_ledger(campaign: Campaign) -> tuple[Mapping[str, Any], tuple[Job, ...]]
         return {}, ()
     with reading.opened(campaign.ledger) as connection:
         return reading.settings(connection), tuple(reading.jobs(connection))
-
-
-def _override(profile: Profile, options: Options, environment: Mapping[str, str]) -> str | None:
-    variable = f"CALLSHEET_{profile.name.upper().replace('-', '_')}_BASE_URL"
-    return options.base_url or environment.get(variable) or None

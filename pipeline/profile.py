@@ -115,12 +115,13 @@ def profile_from(data: Mapping[str, Any]) -> Profile:
     )
 
 
-def address(profile: Profile, override: str | None, *, allow_http: bool) -> str | None:
-    """Return the address that requests and the key go to, or None for the bundled simulator.
+def address(profile: Profile, base_url: str | None, environment: Mapping[str, str], *, allow_http: bool) -> str | None:
+    """Return where requests and the key go: to ``base_url``, the environment's word, or the profile's address.
 
-    Only a person can override it, never a manifest. Raises UsageError for what is no base address, and for plain
-    http that would show the key to the network.
+    None is the bundled simulator. Only a person can override it, never a manifest. Raises UsageError for what is no
+    base address, and for plain http that would show the key to the network.
     """
+    override = base_url or environment.get(f"CALLSHEET_{profile.name.upper().replace('-', '_')}_BASE_URL") or None
     if override is None and profile.transport == "bundled":
         return None
     url = (override or profile.base_url).rstrip("/")

@@ -1,6 +1,6 @@
 """Looking for jobs in doubt in the server's list: whole lists only, and one for all who ask at the same time."""
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 
 import anyio
@@ -9,11 +9,11 @@ from pipeline import matching
 from pipeline.client import SUBMIT_DEADLINE, VideosClient
 from pipeline.evidence import LookupOutcome, Matched, NotThere, Silence
 from pipeline.jobs import Failure, FailureKind, Job
-from pipeline.matching import SKEW
-from pipeline.videos import Video
+from pipeline.listing import Listing, whole_list
+from pipeline.videos import Page
 
-MOST_PAGES = 1000
-"""Of a hundred jobs each. A list that is longer, or goes in circles, proves nothing."""
+LOOKBACK = 24 * 3600.0
+"""Seconds before an intent from which the list is read: a clock may have been set since."""
 
 RECENTLY = 600.0
 """Seconds since a job was looked for, after which nobody waits for it any more."""
@@ -22,15 +22,13 @@ Claimed = Callable[[Collection[str]], Awaitable[Collection[str]]]
 
 
 @dataclass(frozen=True, slots=True)
-class _Listing:
-    """A whole list back to an instant, the loop's clock when it ``began`` and how long it ``took``; ``offset`` is the
-    server's clock minus ours. Seconds."""
+class _Reading:
+    """A whole list back to an instant. ``began``, by the loop's clock, and ``took`` are of the reading. Seconds."""
 
     began: float
     took: float
     since: float
-    videos: tuple[Video, ...]
-    offset: float
+    listing: Listing
 
 
 class Reconciler:
@@ -56,25 +54,27 @@ class Reconciler:
         self._between = between
         self._now = now
         self._one_at_a_time = anyio.Lock()
-        self._last: _Listing | None = None
+        self._last: _Reading | None = None
         self._given: set[str] = set()
         self._asking: dict[tuple[str, str], tuple[float, Job]] = {}
 
     async def look_for(self, job: Job) -> LookupOutcome:
         """Return what a list that was begun after this call says about the job."""
-        asked, since = anyio.current_time(), (job.intended_at or 0.0) - SKEW
+        asked, since = anyio.current_time(), (job.intended_at or 0.0) - LOOKBACK
         async with self._one_at_a_time:
             if self._last is None or self._last.began < asked or self._last.since > since:
-                listing = await self._whole_list(since)
-                if isinstance(listing, Silence):
-                    return listing
-                self._last = listing
-            listing = self._last
-            claimed = {*await self._claimed([video.id for video in listing.videos]), *self._given}
-            outcome = matching.match(job, listing.videos, claimed=claimed, offset=listing.offset, latest=self._latest)
+                began = anyio.current_time()
+                listing = await whole_list(self._page_after, since=since, now=self._now)
+                if listing.incomplete:
+                    return Silence(listing.incomplete)
+                self._last = _Reading(began, anyio.current_time() - began, since, listing)
+            listing = self._last.listing
+            claimed = {*await self._claimed(list(listing.videos)), *self._given}
+            videos = list(listing.videos.values())
+            outcome = matching.match(job, videos, claimed=claimed, offset=listing.offset, latest=self._latest)
             self._asking[job.name, job.request_hash] = asked, job
             match outcome:
-                case NotThere() if listing.took > self._between:
+                case NotThere() if self._last.took > self._between:
                     return _proves_nothing("the server's list took so long that it was old when it came")
                 case Matched(video, _, others) if video.reference is None and len(others) < self._older(job):
                     return _proves_nothing("an equal job that was sent earlier comes first")
@@ -97,31 +97,10 @@ class Reconciler:
             for asked, other in self._asking.values()
         )
 
-    async def _whole_list(self, since: float) -> _Listing | Silence:
-        """Return every job that the server created since then; it may show older ones too."""
-        began, videos, after, offset = anyio.current_time(), dict[str, Video](), None, 0.0
-        for _ in range(MOST_PAGES):
-            await self._turn()
-            page = await self._client.list_page(after)
-            if isinstance(page, Silence):
-                return page
-            if page.date is not None:
-                offset = page.date - self._now()
-            fresh = {video.id: video for video in page.videos if video.id not in videos}
-            videos |= fresh
-            if not page.has_more or _ends_before(page.videos, since + offset - SKEW):
-                return _Listing(began, anyio.current_time() - began, since, tuple(videos.values()), offset)
-            if not fresh or page.last_id is None:
-                return _proves_nothing("the server's list goes in circles")
-            after = page.last_id
-        return _proves_nothing(f"the server's list has more than {MOST_PAGES} pages")
+    async def _page_after(self, video_id: str | None) -> Page | Silence:
+        await self._turn()
+        return await self._client.list_page(video_id)
 
 
 def _proves_nothing(message: str) -> Silence:
     return Silence(Failure(FailureKind.AMBIGUOUS, message))
-
-
-def _ends_before(videos: Sequence[Video], instant: float) -> bool:
-    """Tell whether whatever follows is older: where the page shows that it is newest first, as we asked."""
-    times = [video.created_at for video in videos if video.created_at is not None]
-    return bool(times) and times[-1] < instant and times[0] > times[-1] and times == sorted(times, reverse=True)

@@ -1,4 +1,4 @@
-"""What lies around a campaign, the same for every verb: its folder, its server's address, where rescued ids may lie,
+"""What lies around a campaign, the same for every verb: its folder, its profile, where rescued ids may lie,
 and the simulator in a server's place.
 
 The environment and the clock are handed in.
@@ -12,7 +12,7 @@ from typing import Any
 from pipeline import files
 from pipeline.errors import UsageError
 from pipeline.preparation import Campaign
-from pipeline.profile import Profile, address
+from pipeline.profile import Profile
 
 
 def campaign_of(target: Path, output: Path) -> Campaign:
@@ -44,17 +44,6 @@ def profile_of(own: Path | None, settings: Mapping[str, Any]) -> Profile:
 def storable(text: str) -> str:
     """Return a text that came from outside as a ledger can hold it: names and arguments may be no Unicode."""
     return text.encode("utf-8", "replace").decode()
-
-
-def destination(
-    profile: Profile, base_url: str | None, environment: Mapping[str, str], *, allow_http: bool
-) -> str | None:
-    """Return where requests and the key go: to ``base_url``, the environment's word, or the profile's address.
-
-    None is the bundled simulator. Raises UsageError for an address that must not be used.
-    """
-    variable = f"CALLSHEET_{profile.name.upper().replace('-', '_')}_BASE_URL"
-    return address(profile, base_url or environment.get(variable) or None, allow_http=allow_http)
 
 
 def rescue_folders(campaign: Campaign, environment: Mapping[str, str]) -> tuple[Path, ...]:

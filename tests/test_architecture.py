@@ -19,7 +19,7 @@ FLOORS = [
     "errors jobs videos",
     """source document syntax scalars sayings hints templates tables naming filenames validation expansion manifest
        profile credential mp4 events evidence decisions plan limits blocking retrying report
-       breakers matching answers audits sidecars""",
+       breakers listing matching answers audits sidecars clock""",
     "client files outputs custody ledger simulator",
     "steps runner supervision preparation reconciliation surroundings inquiry rebuilding",
     "commands resolving aftercare",
@@ -75,6 +75,8 @@ GATES: Mapping[str, Mapping[str, str]] = {
         "os.environ": "the one place that reads the environment: keys and addresses",
         "random.SystemRandom": "the source of idempotency keys that is handed in",
         "time.time": "the wall clock that is handed in",
+        "time.clock_gettime": "how long the run has lasted, by a clock that nobody sets",
+        "time.CLOCK_MONOTONIC": "the name of that clock",
     },
     "aftercare": {
         "os.environ": "keys and addresses, for asking a server",

@@ -17,6 +17,7 @@ import anyio
 from pipeline.blocking import inline
 from pipeline.breakers import Signals
 from pipeline.client import POSTS_AT_ONCE, VideosClient
+from pipeline.clock import steady
 from pipeline.decisions import policy
 from pipeline.jobs import Job, Spec, State
 from pipeline.ledger import reading
@@ -131,10 +132,11 @@ class World:
     ) -> Signals:
         """One run of the shipped runner over these jobs. ``until``: seconds after which a signal would come."""
         bounds = replace(self.profile.limits, **limits)
+        now = steady(self._now, anyio.current_time)
         signals = Signals(Contact())
         outputs = Outputs(self.folder)
         outputs.probe()
-        with closing(SqliteLedger.create_or_open(self.folder / "ledger.db", now=self._now, blocking=inline)) as ledger:
+        with closing(SqliteLedger.create_or_open(self.folder / "ledger.db", now=now, blocking=inline)) as ledger:
             await ledger.enrol(specs, settings={"name": "world", "currency": "USD"}, max_cost=max_cost)
             async with VideosClient(self.profile.base_url, key=None, downloads=bounds.downloads, app=self) as client:
                 pace = Adaptive(bounds.requests_per_minute / 60)
@@ -155,14 +157,14 @@ class World:
                         turn=polls.acquire,
                         settle=doubt.settle,
                         between=doubt.between,
-                        now=self._now,
+                        now=now,
                     ),
                     remember=ledger.remember,
                     max_in_flight=int(bounds.max_in_flight),
                     max_video_mib=int(bounds.max_video_mib),
                     signals=signals,
                     key_fingerprint=None,
-                    now=self._now,
+                    now=now,
                     rng=self.rng,
                     blocking=inline,
                 )

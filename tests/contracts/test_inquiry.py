@@ -10,7 +10,8 @@ import pytest
 
 from pipeline.client import VideosClient
 from pipeline.errors import Unreachable
-from pipeline.inquiry import Inquiry, Listing
+from pipeline.inquiry import Inquiry
+from pipeline.listing import Listing
 
 NOW = 10_000.0
 

@@ -427,12 +427,12 @@ def test_a_reader_that_leaves_ends_nothing(folder: Path, cli: Cli, server: str) 
 )
 def test_what_is_no_address_is_said_before_anything_else(url: str) -> None:
     with pytest.raises(UsageError, match="not a base address"):
-        address(files.profile("znapai"), url, allow_http=True)
+        address(files.profile("znapai"), url, {}, allow_http=True)
 
 
 @pytest.mark.parametrize("url", ["https://h", "https://h/v1/", "http://127.0.0.1:8000/v1", "http://[::1]:8000/v1"])
 def test_an_address_is_taken_without_its_last_slash(url: str) -> None:
-    assert address(files.profile("znapai"), url, allow_http=False) == url.rstrip("/")
+    assert address(files.profile("znapai"), url, {}, allow_http=False) == url.rstrip("/")
 
 
 @pytest.mark.parametrize("redirection", ["<&-", ">&-", "2>&-", ">/dev/full", "2>/dev/full"])

@@ -6,7 +6,8 @@ import pytest
 
 from pipeline.evidence import Matched, NotThere, Unreadable
 from pipeline.jobs import Job, State
-from pipeline.matching import SKEW, match
+from pipeline.listing import SKEW
+from pipeline.matching import match
 from pipeline.videos import Status, Video
 
 REQUEST = {"model": "sora-2", "prompt": "A fox", "size": "1280x720", "seconds": "4"}
@@ -32,13 +33,21 @@ def test_a_video_of_the_same_request_in_the_window_is_the_jobs() -> None:
         {"size": "720x1280"},
         {"seconds": "8"},
         {"model": "sora-2-pro"},
-        {"created_at": 1000.0 - SKEW - 1},
-        {"created_at": 1000.0 + LATEST + SKEW + 1},
         {"reference": "somebody else's"},
     ],
 )
-def test_a_video_of_another_request_or_time_is_not(change: dict[str, object]) -> None:
-    assert isinstance(found(replace(VIDEO, **change)), NotThere)
+def test_a_video_of_another_request_is_not(change: dict[str, object]) -> None:
+    outcome = found(replace(VIDEO, **change))
+    assert isinstance(outcome, NotThere)
+    assert not outcome.alike
+
+
+@pytest.mark.parametrize("prompt", ["A fox", None])
+@pytest.mark.parametrize("created_at", [1000.0 - SKEW - 1, 1000.0 + LATEST + SKEW + 1])
+def test_a_video_of_another_time_is_not_and_is_named(created_at: float, prompt: str | None) -> None:
+    outcome = found(replace(VIDEO, created_at=created_at, prompt=prompt))
+    assert isinstance(outcome, NotThere)
+    assert outcome.alike == ("v",)
 
 
 def test_a_video_that_another_job_has_is_not() -> None:

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from world import App, Fault, Message, World, answers, breaks, does_and_then, spec, waits
 
-from pipeline import reconciliation
+from pipeline import listing
 from pipeline.breakers import Stop
 from pipeline.jobs import State, canonical_json
 from pipeline.profile import Abilities
@@ -124,7 +124,7 @@ async def test_a_list_that_is_not_whole_proves_nothing(
     world_with_list: World, pages: Callable[[], list[Fault]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world = world_with_list
-    monkeypatch.setattr(reconciliation, "MOST_PAGES", 20)
+    monkeypatch.setattr(listing, "MOST_PAGES", 20)
     world.fault("POST", "/videos", LOST)
     world.faults.append((_lists, pages()))
     await world.run([spec(1)], resubmit_absent=True, **FAST)
