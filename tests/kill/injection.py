@@ -78,7 +78,7 @@ class Dice:
             return Course(Fault.NONE, billing, answer)
         fault = rng.choice(_FAULTS)
         if fault is Fault.BILLED_LATE:
-            billing = rng.uniform(0.3, 1.2)
+            billing = rng.uniform(1.0, 2.5)
         if fault in {Fault.ANSWERED_LATE, Fault.THROTTLED}:
             answer += rng.uniform(0.3, 0.8)
         return Course(fault, billing, answer)
@@ -106,8 +106,8 @@ class Dice:
         return Random(f"{self.seed}/{what}/{which}/{number}")
 
 
-# A clean refusal is the only way back to planned, so there are some more of these.
-_FAULTS = [*(fault for fault in Fault if fault is not Fault.NONE), Fault.THROTTLED, Fault.THROTTLED]
+# More of these: a clean refusal is the only way back to planned, and who bills late makes absence a matter of waiting.
+_FAULTS = [*(fault for fault in Fault if fault is not Fault.NONE), *[Fault.THROTTLED, Fault.BILLED_LATE] * 2]
 UNBILLED = frozenset({Fault.DROPPED, Fault.FAILED, Fault.THROTTLED})
 AMBIGUOUS = frozenset(Fault) - {Fault.NONE, Fault.THROTTLED, Fault.ANSWERED_LATE}
 """After these a client cannot know whether it has paid."""

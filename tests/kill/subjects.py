@@ -23,8 +23,8 @@ jobs:
     from: prompts.txt
     takes: TAKES
 """
-# The server bills within 1.2 seconds and has the video in its list half a second later: ``settle`` is longer, and much
-# longer where absence is acted upon, so that a busy machine cannot make the assumption wrong.
+# The server bills within 2.5 seconds and has the video in its list half a second later. ``settle`` is longer where
+# absence is acted upon, so that a busy machine does not make the assumption wrong.
 _PROFILE = """\
 name: paid
 title: The server of the kill campaign
