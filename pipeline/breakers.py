@@ -58,19 +58,19 @@ class Signals:
         self.largest = 0
         self.download_seconds: float | None = None
         self._refused: list[Job] = []
-        self._doubts: set[str] = set()
+        self._doubts: set[tuple[str, int]] = set()
         self._polls: deque[tuple[float, str | None]] = deque()
         self._finishing: set[anyio.CancelScope] = set()
 
     def doubted(self, job: Job, failure: Failure) -> None:
-        """Note a POST without a clear answer: too many that are open at once end the spending."""
-        self._doubts.add(job.request_hash)
+        """Note a POST without a clear answer: too many of which no video was found end the spending."""
+        self._doubts.add((job.request_hash, job.attempt))
         if len(self._doubts) >= DOUBTS_AT_MOST:
             self.no_more_submits(Stop.DOUBT, failure)
 
     def cleared(self, job: Job) -> None:
-        """Note that a doubt has found its end."""
-        self._doubts.discard(job.request_hash)
+        """Note that the video of a doubt was found."""
+        self._doubts.discard((job.request_hash, job.attempt))
 
     def accepted(self) -> None:
         """Note a job that the server took: whatever it refused before, it was the jobs."""

@@ -148,17 +148,17 @@ class Run:
 
 
 class _Sense:
-    """How often in a row, and for how long, the same work on a job has ended in the same way."""
+    """How often in a row, and for how long, the same work on an attempt has ended in the same way."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
-        self._rows: dict[tuple[State, Do | None], tuple[type[Evidence], int, float]] = {}
+        self._rows: dict[tuple[int, State, Do | None], tuple[type[Evidence], int, float]] = {}
         self.moment = Moment(now())
 
     def learn(self, job: Job, work: Do | None, evidence: Evidence) -> None:
         """Note the evidence that the work ended in; ``moment`` speaks of it then."""
-        kind, tries, since = self._rows.get((job.state, work), (None, 0, 0.0))
-        now = anyio.current_time()
+        row, now = (job.attempt, job.state, work), anyio.current_time()
+        kind, tries, since = self._rows.get(row, (None, 0, 0.0))
         tries, since = (tries + 1, since) if kind is type(evidence) else (1, now)
-        self._rows[job.state, work] = type(evidence), tries, since
+        self._rows[row] = type(evidence), tries, since
         self.moment = Moment(self._now(), tries, now - since)

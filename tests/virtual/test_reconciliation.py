@@ -68,7 +68,18 @@ async def test_by_a_persons_word_it_is_paid_for_once_more(world_with_list: World
     assert "resubmitted" in world.events("shot-1#1")
 
 
-async def test_a_job_that_is_created_late_is_found_while_it_settles(world_with_list: World) -> None:
+async def test_a_server_that_never_answers_is_not_paid_again_for_ever(world_with_list: World) -> None:
+    world = world_with_list
+    world.fault("POST", "/videos", *[NEVER] * 100)
+    signals = await world.run([spec(1)], resubmit_absent=True)
+    assert (signals.stop, world.count("POST")) == (Stop.DOUBT, 3)
+    assert states(world) == {State.PLANNED: 1}, "and the last one was watched to its end too"
+
+
+@pytest.mark.parametrize("attempts_before", [0, 1])
+async def test_a_job_that_is_created_late_is_found_while_it_settles(
+    world_with_list: World, attempts_before: int
+) -> None:
     world = world_with_list
 
     async def create(body: bytes) -> None:
@@ -82,7 +93,7 @@ async def test_a_job_that_is_created_late_is_found_while_it_settles(world_with_l
         group.start_soon(create, body)
         raise httpx.ReadError("cut")
 
-    world.fault("POST", "/videos", late)
+    world.fault("POST", "/videos", *[NEVER] * attempts_before, late)
     async with anyio.create_task_group() as group:
         await world.run([spec(1)], resubmit_absent=True)
     assert states(world) == {State.DONE: 1}
