@@ -14,6 +14,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, Self
 from urllib.parse import quote
 
@@ -95,6 +96,7 @@ class VideosClient:
         if key is not None:
             headers["Authorization"] = key.header
 
+        no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
         tls = httpx.create_ssl_context(trust_env=False)  # one for all: it takes longer than everything else here
 
         def pool(size: int, kept: int, timeout: httpx.Timeout) -> httpx.AsyncClient:
@@ -104,6 +106,7 @@ class VideosClient:
                 verify=tls,
                 limits=httpx.Limits(max_connections=size, max_keepalive_connections=kept),
                 transport=httpx.ASGITransport(app) if app else None,
+                cookies=no_cookies,
                 trust_env=False,
                 follow_redirects=False,
             )
@@ -132,9 +135,9 @@ class VideosClient:
                 async with self._submit.stream("POST", self._url(), content=body, headers=headers) as response:
                     answer = await self._read(response)
             except _UNSENT as error:
-                return NotSent(_failure(FailureKind.NOT_SENT, error))
+                return NotSent(self._failure(FailureKind.NOT_SENT, error))
             except _NO_ANSWER as error:
-                return Ambiguity(_failure(FailureKind.AMBIGUOUS, error))
+                return Ambiguity(self._failure(FailureKind.AMBIGUOUS, error))
         if answer is None:
             message = f"no whole answer within {SUBMIT_DEADLINE:.0f} seconds"
             return Ambiguity(Failure(FailureKind.AMBIGUOUS, message))
@@ -148,7 +151,7 @@ class VideosClient:
                 async with self._poll.stream("GET", self._url(), params=query) as response:
                     answer = await self._read(response, MAX_PAGE)
             except _NO_ANSWER as error:
-                return Silence(_failure(FailureKind.SERVER, error))
+                return Silence(self._failure(FailureKind.SERVER, error))
         page = parse_page(answer.body, answer.headers) if answer.status == 200 else None
         if page is None:
             failure = parse_failure(answer.status, answer.headers, answer.body)
@@ -162,7 +165,7 @@ class VideosClient:
                 async with self._poll.stream("GET", self._url(video_id)) as response:
                     answer = await self._read(response)
             except _NO_ANSWER as error:
-                return Silence(_failure(FailureKind.SERVER, error))
+                return Silence(self._failure(FailureKind.SERVER, error))
         video = parse_video(answer.body)
         if video is not None and (answer.status < 300 or video.id == video_id):
             return Seen(video)
@@ -177,7 +180,7 @@ class VideosClient:
             async with self._redirected(self._url(video_id, "content")) as response:
                 return await self._receive(response, write, most)
         except _NO_ANSWER as error:
-            return Silence(_failure(FailureKind.SERVER, error))
+            return Silence(self._failure(FailureKind.SERVER, error))
 
     async def _receive(
         self, response: httpx.Response, write: Callable[[bytes], None], most: int
@@ -221,22 +224,37 @@ class VideosClient:
                     return
             finally:
                 await response.aclose()
-            target = target.join(response.headers["location"])
+            target = target.join(self._location(response))
             if target.scheme not in {"https", home.scheme}:
                 raise httpx.UnsupportedProtocol("redirected to an address that is not https")
             if may_not_follow(await _addresses(home), await _addresses(target)):
                 raise httpx.UnsupportedProtocol("redirected to an address inside a private network")
         raise httpx.TooManyRedirects(f"more than {_MAX_REDIRECTS} redirects")
 
+    def _location(self, response: httpx.Response) -> str:
+        """Return where a redirect leads. Raises UnsupportedProtocol where that has a key or a password in it."""
+        location = response.headers["location"]
+        if (self._key and self._key.redact_text(location) != location) or httpx.URL(location).userinfo:
+            raise httpx.UnsupportedProtocol("redirected to an address with a key or a password in it")
+        return location
+
     async def _read(self, response: httpx.Response, limit: int = MAX_JSON) -> _Answer:
-        """Return the answer with little more than ``limit`` bytes of its body, the key's bytes removed from them."""
+        """Return the answer without the key in it, and with little more than ``limit`` bytes of its body."""
         body = bytearray()
         async for chunk in response.aiter_raw():
             body += chunk
             if len(body) > limit:
                 break
-        clean = bytes(body) if self._key is None else self._key.redact(bytes(body))
-        return _Answer(response.status_code, response.headers, clean)
+        if self._key is None:
+            return _Answer(response.status_code, response.headers, bytes(body))
+        headers = {name: self._key.redact_text(value) for name, value in response.headers.items()}
+        redact = self._key.redact_start if len(body) > limit else self._key.redact
+        return _Answer(response.status_code, headers, redact(bytes(body)))
+
+    def _failure(self, kind: FailureKind, error: Exception) -> Failure:
+        """Return what the HTTP library says, which may quote the server, and the server the key."""
+        text = f"{type(error).__name__}: {error}"
+        return Failure(kind, (self._key.redact_words(text) if self._key else text)[:500])
 
     def _url(self, *parts: str) -> str:
         return "/".join((f"{self.base_url}/videos", *(quote(part, safe="") for part in parts)))
@@ -286,7 +304,3 @@ def _digests(headers: Mapping[str, str]) -> Iterable[tuple[str, bytes]]:
 
 def _bad(message: str) -> BadFile:
     return BadFile(Failure(FailureKind.BAD_OUTPUT, message))
-
-
-def _failure(kind: FailureKind, error: Exception) -> Failure:
-    return Failure(kind, f"{type(error).__name__}: {error}"[:500])

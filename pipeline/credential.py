@@ -5,15 +5,20 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from pipeline.errors import CredentialError
 from pipeline.profile import Auth
 
 _USABLE = re.compile(r"[\x21-\x7e]{8,512}")
 _REDACTED = b"[key removed]"
+_LONGEST_LETTER = 16
+_PIECE = 8
+_NAMED = {"&": "amp", "<": "lt", ">": "gt", '"': "quot", "'": "apos", "+": "plus", "/": "sol", "=": "equals"}
+_URL_SAFE_BASE64 = {"+": "-", "/": "_"}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Secret:
     """A key. Its text leaves only through ``header`` ; ``repr``, logs and tracebacks show stars."""
 
@@ -29,12 +34,35 @@ class Secret:
         """32 bits that tell two keys apart and give neither away."""
         return hashlib.sha256(b"callsheet key\0" + self._text.encode()).hexdigest()[:8]
 
-    def redact(self, data: bytes) -> bytes:
-        """Return the data without the key's bytes, plain or in base64: servers quote keys in their errors."""
+    @cached_property
+    def _writings(self) -> re.Pattern[bytes]:
+        """Match the key as software writes what it quotes: as it is, in base64, escaped for JSON, HTML or a URL."""
         plain = self._text.encode()
-        for needle in (plain, base64.b64encode(plain), base64.b64encode(plain).rstrip(b"=")):
-            data = data.replace(needle, _REDACTED)
-        return data
+        # Of base64, what the key alone decides: it may stand after one or two more bytes, as in "Bearer ...".
+        encoded = [base64.b64encode(bytes(before) + plain) for before in range(3)]
+        stable = [text[(0, 2, 3)[n] : (n + len(plain)) * 8 // 6] for n, text in enumerate(encoded)]
+        return re.compile(b"|".join(map(_as_written, (plain, *stable))))
+
+    def redact(self, data: bytes) -> bytes:
+        """Return the data without the key, however it is written: servers quote keys in their errors."""
+        return self._writings.sub(_REDACTED, data)
+
+    def redact_text(self, text: str) -> str:
+        """Return the text without the key."""
+        return self.redact(text.encode("utf-8", "replace")).decode()
+
+    def redact_words(self, text: str) -> str:
+        """Return the text without the key, and without any word that has a piece of it: a library may quote that."""
+        pieces = {self._text[n : n + _PIECE] for n in range(len(self._text) - _PIECE + 1)}
+
+        def whole(word: re.Match[str]) -> str:
+            return _REDACTED.decode() if any(piece in word[0] for piece in pieces) else word[0]
+
+        return re.sub(r"\S+", whole, self.redact_text(text))
+
+    def redact_start(self, data: bytes) -> bytes:
+        """Return the beginning of longer data without the key, and without the piece of one at its end."""
+        return self.redact(data)[: -_LONGEST_LETTER * len(self._text)]
 
 
 def find_key(auth: Auth, environment: Mapping[str, str]) -> Secret | None:
@@ -55,3 +83,27 @@ def find_key(auth: Auth, environment: Mapping[str, str]) -> Secret | None:
     if not _USABLE.fullmatch(text):
         raise CredentialError(f"{name} holds no usable key: 8 to 512 visible ASCII characters without spaces")
     return Secret(text)
+
+
+def _as_written(text: bytes) -> bytes:
+    """Return a pattern of the text: each letter as it is or escaped, more than once too, and UTF-16's zeros between."""
+    return rb"\0{0,3}".join(_letter(letter) for letter in text.decode())
+
+
+def _letter(letter: str) -> bytes:
+    number = ord(letter)
+    ways = [
+        rf"\\{{0,8}}{re.escape(letter)}",
+        rf"%(?:25){{0,4}}{_hex(number)}",
+        rf"\\{{1,8}}u00{_hex(number)}",
+        rf"&(?:amp;){{0,4}}#0{{0,4}}(?:{number}|[xX]0{{0,4}}{_hex(number)});",
+    ]
+    if letter in _NAMED:
+        ways.append(rf"&(?:amp;){{0,4}}{_NAMED[letter]};")
+    if letter in _URL_SAFE_BASE64:
+        ways.append(_URL_SAFE_BASE64[letter])
+    return f"(?:{'|'.join(ways)})".encode()
+
+
+def _hex(number: int) -> str:
+    return "".join(f"[{digit.lower()}{digit.upper()}]" for digit in f"{number:02x}")

@@ -126,7 +126,8 @@ def address(profile: Profile, base_url: str | None, environment: Mapping[str, st
         return None
     url = (override or profile.base_url).rstrip("/")
     if not _ADDRESS.fullmatch(url) or not _is_host(url):
-        raise UsageError(f"not a base address: {url!r}; write it like https://host/v1")
+        shown = re.sub("//.*@", "//***@", url)
+        raise UsageError(f"not a base address: {shown!r}; write it like https://host/v1, without a user or a key")
     parts = urlsplit(url)
     safe = parts.scheme == "https" or parts.hostname in _LOOPBACK or not profile.auth.needs_key
     if not (safe or allow_http):

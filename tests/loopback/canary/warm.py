@@ -1,0 +1,147 @@
+"""An interpreter that has the command imported already, and becomes a new process for every call.
+
+    python warm.py DESCRIPTOR
+
+Half a second of imports for each of two hundred commands is more than a test may cost. Each call is a process of its
+own, with its own environment, folder and streams; only what the imports made is shared. It ends with its caller.
+"""
+
+import gc
+import json
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from select import select
+from typing import Any, Self
+
+_MOST = 1 << 20
+
+
+class Process:
+    """A command that was started. ``pid`` is its own."""
+
+    def __init__(self, line: socket.socket) -> None:
+        line.settimeout(30)
+        self.pid = int(line.recv(100))
+        self._line = line
+        self._code: int | None = None
+        with suppress(ProcessLookupError):  # it has ended already; another may have its number one day
+            self._handle: int | None = None
+            self._handle = os.pidfd_open(self.pid)
+
+    @property
+    def running(self) -> bool:
+        return self._handle is not None and not select([self._handle], [], [], 0)[0]
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal; nothing where the command has ended."""
+        if self._handle is not None:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._handle, number)
+
+    def wait(self, timeout: float = 30.0) -> int:
+        """Return the exit code, negative for a signal. Raises TimeoutError."""
+        if self._code is None:
+            self._line.settimeout(timeout)
+            self._code = int(self._line.recv(100))
+        return self._code
+
+    def close(self) -> None:
+        """Let nothing of it be left."""
+        self.send_signal(signal.SIGKILL)
+        self.wait()
+        self._line.close()
+        if self._handle is not None:
+            os.close(self._handle)
+
+
+class Warm:
+    """The interpreter, started with variables of its own. Use as a context manager."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        command = [sys.executable, __file__, str(theirs.fileno())]
+        with theirs:
+            self._process = subprocess.Popen(
+                command, env=environment, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()]
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ours.close()
+        self._process.wait(timeout=20)
+
+    def start(
+        self, arguments: list[str], *, folder: Path, environment: Mapping[str, str], stdout: Path, stderr: Path
+    ) -> Process:
+        """Start the command in a folder, with this environment and nothing else; its output goes into two files."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        call = {"arguments": arguments, "folder": str(folder), "environment": dict(environment)}
+        with theirs, Path(os.devnull).open("rb") as nothing, stdout.open("ab") as said, stderr.open("ab") as also_said:
+            files = [nothing.fileno(), said.fileno(), also_said.fileno(), theirs.fileno()]
+            socket.send_fds(self._ours, [json.dumps(call).encode()], files)
+        return Process(ours)
+
+
+def _calls(channel: socket.socket) -> dict[str, Any] | None:
+    """Return once for every call, in a process of its own; None when the caller has gone. Tells how each one ended."""
+    running: dict[int, tuple[int, int]] = {}
+    while True:
+        for ready in select([channel.fileno(), *running], [], [])[0]:
+            if ready in running:
+                pid, line = running.pop(ready)
+                _tell(line, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+                os.close(ready)
+                os.close(line)
+                continue
+            data, descriptors, _, _ = socket.recv_fds(channel, _MOST, 4)
+            if not data:
+                return None
+            *streams, line = descriptors
+            pid = os.fork()
+            if pid == 0:
+                for number, descriptor in enumerate(streams):
+                    os.dup2(descriptor, number)
+                for descriptor in (*descriptors, *running, *(line for _, line in running.values())):
+                    os.close(descriptor)
+                return dict(json.loads(data))
+            for descriptor in streams:
+                os.close(descriptor)
+            _tell(line, pid)
+            running[os.pidfd_open(pid)] = pid, line
+
+
+def _tell(line: int, number: int) -> None:
+    with suppress(OSError):  # nobody listens any more
+        os.write(line, str(number).encode())
+
+
+def _main() -> int:
+    from pipeline.cli import main  # noqa: PLC0415  # what it is all about
+
+    gc.freeze()  # or each process copies what it only looks through
+    with socket.socket(fileno=int(sys.argv[1])) as channel:
+        call = _calls(channel)
+    if call is None:
+        return 0
+    os.environ.clear()
+    os.environ.update(call["environment"])
+    os.chdir(call["folder"])
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core is the process's memory, and the key is in it
+    code = main(call["arguments"])
+    gc.collect()  # says what was left open, where the interpreter says such things
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # taking all that was imported down again costs more than most commands
+
+
+if __name__ == "__main__":
+    sys.exit(_main())
