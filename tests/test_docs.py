@@ -61,9 +61,15 @@ def test_every_command_and_option_that_a_page_names_exists() -> None:
     options = {name for command in cli.commands.values() for option in command.params for name in option.opts}
     foreign = {"--without-pip", "--python", "--help", "--version"}
     for page in PAGES:
-        text = page.read_text("utf-8")
+        text = re.sub(r"python tests/[^`\n]+", "", page.read_text("utf-8"))  # these have options of their own
         assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)) <= options | foreign, page.name
         assert set(re.findall(r"callsheet ([a-z]+)\b(?= |`|$)", text)) <= set(cli.commands) | {"outputs"}, page.name
+
+
+def test_every_proof_that_a_page_names_exists() -> None:
+    for page in PAGES:
+        for path in re.findall(r"(?:python|pytest) (tests/[\w/.]+)", page.read_text("utf-8")):
+            assert (ROOT / path).exists(), f"{page.name}: {path}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
