@@ -44,8 +44,8 @@ class Story:
 
     @property
     def request_ids(self) -> tuple[str, ...]:
-        """The server's names for answers that said no, or nothing: what the gateway's support asks for."""
-        return answers.request_ids(entry.data.get("failure") or {} for entry in self.events)
+        """The server's names for its answers to submissions, and for those that said no."""
+        return answers.request_ids(entry.data for entry in self.events)
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,15 +62,16 @@ class Question:
         return possible(self.job.state)
 
 
-def question(job: Job, failures: Iterable[Mapping[str, Any]], *, deadline: float, unique: bool) -> Question:
-    """Return what is asked about the job. ``failures`` are those of its events; a POST takes up to ``deadline`` s."""
+def question(job: Job, events: Iterable[Mapping[str, Any]], *, deadline: float, unique: bool) -> Question:
+    """Return what is asked about the job. ``events`` are its own, as data; a POST takes up to ``deadline`` seconds."""
     first = job.intended_at
-    return Question(job, None if first is None else (first, first + deadline), request_ids(failures), unique)
+    return Question(job, None if first is None else (first, first + deadline), request_ids(events), unique)
 
 
-def request_ids(failures: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
-    """Return the ids that the gateway's support will ask for, each once, oldest first."""
-    return tuple(dict.fromkeys(str(failure["request_id"]) for failure in failures if failure.get("request_id")))
+def request_ids(events: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Return the server's names for its answers, each once, oldest first: what the gateway's support will ask for."""
+    answers = (answer for event in events for answer in (event, event.get("failure") or {}))
+    return tuple(dict.fromkeys(str(answer["request_id"]) for answer in answers if answer.get("request_id")))
 
 
 def event(answer: Answer, job: Job, *, by: str, now: float, video: Video | None) -> Event:

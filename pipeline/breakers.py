@@ -41,6 +41,7 @@ class Stop(Enum):
     BUSY = "the server asks to wait for too long"
     BUDGET = "the budget is reached"
     DISK = "there is too little room on the disk"
+    UNTRUSTED = "the server's certificate cannot be trusted"
     UNREACHABLE = "the server cannot be reached"
 
 

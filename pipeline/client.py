@@ -37,7 +37,7 @@ from pipeline.evidence import (
 )
 from pipeline.jobs import Failure, FailureKind, canonical_json
 from pipeline.retrying import retry_after
-from pipeline.videos import MAX_JSON, MAX_PAGE, Page, parse_failure, parse_object, parse_page, parse_video
+from pipeline.videos import MAX_JSON, MAX_PAGE, Page, parse_failure, parse_object, parse_page, parse_video, request_id
 
 POSTS_AT_ONCE = 4
 """How many POSTs may be under way. Whoever announces one takes a place first, so a crash leaves no more doubts."""
@@ -47,6 +47,9 @@ SUBMIT_DEADLINE = 180.0
 
 SLOWEST = 1024
 """Bytes a second. httpx's timeouts never fire while a byte comes now and then."""
+
+UNTRUSTED = "certificate_verify_failed"
+"""The code of a failure that asking again does not mend."""
 
 _POLLS_AT_ONCE = 8
 _MAX_REDIRECTS = 3
@@ -254,7 +257,8 @@ class VideosClient:
     def _failure(self, kind: FailureKind, error: Exception) -> Failure:
         """Return what the HTTP library says, which may quote the server, and the server the key."""
         text = f"{type(error).__name__}: {error}"
-        return Failure(kind, (self._key.redact_words(text) if self._key else text)[:500])
+        code = UNTRUSTED if "CERTIFICATE_VERIFY_FAILED" in text else None  # the cause's class is lost on the way
+        return Failure(kind, (self._key.redact_words(text) if self._key else text)[:500], code=code)
 
     def _url(self, *parts: str) -> str:
         return "/".join((f"{self.base_url}/videos", *(quote(part, safe="") for part in parts)))
@@ -265,7 +269,7 @@ def _post_outcome(answer: _Answer) -> PostOutcome:
     if 200 <= answer.status < 300:
         video = parse_video(answer.body, created=True)
         if video is not None:
-            return Acceptance(video)
+            return Acceptance(video, request_id(answer.headers))
         message = f"HTTP {answer.status} without a usable id"
         return Ambiguity(Failure(FailureKind.AMBIGUOUS, message, http_status=answer.status), answer.body)
     failure = parse_failure(answer.status, answer.headers, answer.body)

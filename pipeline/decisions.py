@@ -165,7 +165,8 @@ def _refused(job: Job, e: Refusal, m: Moment, p: Policy) -> Action:
 
 
 def _accepted(job: Job, e: Acceptance, m: Moment, p: Policy) -> Action:
-    return Accepted(video_id=e.video.id, status=e.video.word, submitted_at=m.now, raw=e.video.raw)
+    video = e.video
+    return Accepted(video_id=video.id, status=video.word, submitted_at=m.now, request_id=e.request_id, raw=video.raw)
 
 
 def _clear_doubt(job: Job, e: Evidence, m: Moment, p: Policy) -> Action:

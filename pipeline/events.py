@@ -62,11 +62,12 @@ class Held(_Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted(_Event):
-    """The server gave an id: paid."""
+    """The server gave an id: paid. ``request_id`` is its own name for that answer."""
 
     video_id: str
     submitted_at: float
     status: str
+    request_id: str | None = None
     failure: None = None
 
 

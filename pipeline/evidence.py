@@ -52,9 +52,10 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Acceptance:
-    """The server answered the POST with an id."""
+    """The server answered the POST with an id. ``request_id`` is its own name for this answer."""
 
     video: Video
+    request_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

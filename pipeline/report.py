@@ -44,8 +44,8 @@ class Status:
 
     @property
     def unknown_price_jobs(self) -> int:
-        """How many jobs cost something that nobody knows."""
-        return sum(job.price is None for job in self.jobs if _accepted(job) or _doubtful(job))
+        """How many jobs cost something that nobody knows, now or before they were paid for once more."""
+        return sum(job.price is None for job in self.jobs if _accepted(job) or _doubtful(job) or job.approvals)
 
     def exit_code(self, selected: frozenset[str]) -> int:
         """Return how a run that was not stopped has ended: 3, 69, 1 or 0, the first that holds.

@@ -129,7 +129,7 @@ def waiting(campaign: Campaign) -> tuple[Mapping[str, Any], tuple[Question, ...]
         asked = tuple(
             answers.question(
                 job,
-                [entry.data.get("failure") or {} for entry in reading.events(connection, job)],
+                [entry.data for entry in reading.events(connection, job)],
                 deadline=SUBMIT_DEADLINE,
                 unique=names[job.name] == 1,
             )

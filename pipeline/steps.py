@@ -15,7 +15,7 @@ import anyio
 
 from pipeline.blocking import Blocking
 from pipeline.breakers import Signals, Stop
-from pipeline.client import Received, VideosClient
+from pipeline.client import UNTRUSTED, Received, VideosClient
 from pipeline.decisions import Do, Moment
 from pipeline.evidence import (
     Acceptance,
@@ -281,6 +281,8 @@ async def _place(tools: Tools, job: Job, moment: Moment) -> Placed | NoFile:
 def _unheard(tools: Tools, failure: Failure) -> None:
     """Note that the server was silent: everybody pauses together, and in the end the run gives up."""
     contact, now = tools.signals.contact, anyio.current_time()
+    if failure.code == UNTRUSTED:
+        tools.signals.end(Stop.UNTRUSTED, failure)
     if failure.http_status is not None or failure.kind is FailureKind.AMBIGUOUS:
         contact.reached()
     contact.unheard(now)

@@ -138,8 +138,13 @@ def parse_failure(http_status: int, headers: Mapping[str, str], body: bytes) -> 
         code=code,
         param=param,
         http_status=http_status,
-        request_id=next((headers[name][:200] for name in _REQUEST_IDS if name in headers), None),
+        request_id=request_id(headers),
     )
+
+
+def request_id(headers: Mapping[str, str]) -> str | None:
+    """Return the server's own name for an answer, which the gateway's support will ask for."""
+    return next((headers[name][:200] for name in _REQUEST_IDS if name in headers), None)
 
 
 def parse_object(body: bytes, limit: int = MAX_JSON) -> dict[str, Any] | None:

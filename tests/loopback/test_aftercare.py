@@ -864,6 +864,7 @@ def test_a_job_tells_its_whole_story(finished: Path) -> None:
         ("published", "done"),
     ]
     assert json.loads(story["events"][1]["answer"]["text"])["id"] == story["video_id"]
+    assert len(story["request_ids"]) == 1, "of the submission"
     assert story["request"]["prompt"] == "The end"
     assert story["cost"] == {"price": pytest.approx(0.8), "sunk": 0}
     assert story["file"]["intact"]

@@ -3,6 +3,7 @@
 import contextlib
 import gzip
 import socket
+import ssl
 import threading
 import time
 import tracemalloc
@@ -13,9 +14,10 @@ from pathlib import Path
 
 import anyio
 import pytest
+import trustme
 from loopback.test_client import KEY, REQUEST, VIDEO, answer, client, serving
 
-from pipeline.client import Received
+from pipeline.client import UNTRUSTED, Received
 from pipeline.evidence import Acceptance, Ambiguity, BadFile, Fetched, NotSent, Silence
 from pipeline.jobs import Job
 from pipeline.outputs import Outputs
@@ -184,6 +186,26 @@ async def test_a_server_whose_encryption_cannot_be_trusted_is_told_nothing() -> 
             outcome = await opened.create(REQUEST, idempotency_key="key-1")
     assert isinstance(outcome, NotSent)
     assert not any(secret in received[0] for secret in (KEY.encode(), b"prompt", b"POST"))
+
+
+async def test_a_certificate_that_nobody_trusts_is_told_nothing_and_said() -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+    received = bytearray()
+
+    def serve() -> None:
+        connection, _ = listener.accept()
+        with contextlib.suppress(OSError), context.wrap_socket(connection, server_side=True) as secured:
+            received.extend(secured.recv(65536))
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        async with client(f"https://127.0.0.1:{listener.getsockname()[1]}/v1") as opened:
+            outcome = await opened.create(REQUEST, idempotency_key="key-1")
+        thread.join(10)
+    assert isinstance(outcome, NotSent)
+    assert (outcome.failure.code, bytes(received)) == (UNTRUSTED, b"")
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])

@@ -86,4 +86,5 @@ def test_what_was_not_asked_for_is_no_difference() -> None:
 
 def test_request_ids_are_told_once_each() -> None:
     failures = [{}, {"request_id": "b"}, {"request_id": None}, {"request_id": "a"}, {"request_id": "b"}]
-    assert answers.request_ids(failures) == ("b", "a")
+    events = [{"video_id": "v", "request_id": "first"}, *({"failure": failure} for failure in failures), {"a": 1}]
+    assert answers.request_ids(events) == ("first", "b", "a")

@@ -23,6 +23,7 @@ from disk.seam import watched
 from world import App, Fault, Message, World, answers, breaks, does_and_then, now, spec
 
 from pipeline.blocking import inline
+from pipeline.breakers import Stop
 from pipeline.errors import StorageError
 from pipeline.events import Accepted, Completed, Event, Intended, Verified
 from pipeline.evidence import Fetched
@@ -364,6 +365,14 @@ async def test_words_and_numbers_that_wander_harm_nothing(world: World, progress
     await world.run([SHOT])
     assert world.states() == {State.DONE}
     assert world.events(NAME).count("progressed") >= 6, "and the ledger remembers the walk"
+
+
+async def test_a_certificate_that_nobody_trusts_ends_the_run_at_once(world: World) -> None:
+    untrusted = breaks(httpx.ConnectError("[SSL: CERTIFICATE_VERIFY_FAILED] self-signed certificate"))
+    world.fault("POST", "/videos", *[untrusted] * 100)
+    with anyio.fail_after(5):
+        signals = await world.run([SHOT])
+    assert (signals.stop, world.states(), world.count("POST")) == (Stop.UNTRUSTED, {State.PLANNED}, 1)
 
 
 async def test_a_job_that_never_ends_is_for_a_person_and_every_run_asks_once_more(world: World) -> None:
