@@ -13,6 +13,7 @@ from random import Random
 from typing import Any
 
 import anyio
+from anyio.abc import TaskGroup
 
 from pipeline.blocking import inline
 from pipeline.breakers import Signals
@@ -91,6 +92,23 @@ def after_waiting(seconds: float, fault: Fault) -> Fault:
         await fault(app, scope, receive, send)
 
     return later
+
+
+def carries_out_later(world: "World", group: TaskGroup, seconds: float, then: Fault) -> Fault:
+    """The server does what it was asked to so much later; what its answer comes to is known at once."""
+
+    async def create(body: bytes) -> None:
+        await anyio.sleep(seconds)
+        world.service.create(body, None)
+
+    async def fault(app: App, scope: Message, receive: Any, send: Any) -> None:
+        message = await receive()
+        while message["more_body"]:
+            body, message = message["body"], await receive()
+        group.start_soon(create, body)
+        await then(app, scope, receive, send)
+
+    return fault
 
 
 @dataclass

@@ -20,7 +20,7 @@ import anyio
 import httpx
 import pytest
 from disk.seam import watched
-from world import App, Fault, Message, World, answers, breaks, does_and_then, now, spec
+from world import App, Fault, Message, World, answers, breaks, carries_out_later, does_and_then, now, spec
 
 from pipeline.blocking import inline
 from pipeline.breakers import Stop
@@ -308,20 +308,8 @@ async def test_what_others_made_since_does_not_hide_a_video_when_the_clock_was_s
 
 async def test_a_clock_that_is_set_forward_does_not_end_the_wait_for_a_late_job(world_with_list: World) -> None:
     world = world_with_list
-
-    async def create(body: bytes) -> None:
-        await anyio.sleep(600)
-        world.service.create(body, None)
-
-    async def late(app: App, scope: Message, receive: Any, send: Any) -> None:
-        message = await receive()
-        while message["more_body"]:
-            body, message = message["body"], await receive()
-        group.start_soon(create, body)
-        raise Killed
-
     async with anyio.create_task_group() as group:
-        await run_and_die(world, "POST", "/videos", late)
+        await run_and_die(world, "POST", "/videos", carries_out_later(world, group, 600, killed))
         world.clock_error = 3600.0
         await world.run([SHOT], resubmit_absent=True)
     assert (world.states(), len(world.bill())) == ({State.DONE}, 1)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import anyio
 import httpx
 import pytest
-from world import App, Fault, Message, World, answers, breaks, does_and_then, spec, waits
+from world import App, Fault, Message, World, answers, breaks, carries_out_later, does_and_then, spec, waits
 
 from pipeline import listing
 from pipeline.breakers import Stop
@@ -81,20 +81,9 @@ async def test_a_job_that_is_created_late_is_found_while_it_settles(
     world_with_list: World, attempts_before: int
 ) -> None:
     world = world_with_list
-
-    async def create(body: bytes) -> None:
-        await anyio.sleep(600)
-        world.service.create(body, None)
-
-    async def late(app: App, scope: Message, receive: object, send: object) -> None:
-        message = await receive()
-        while message["more_body"]:
-            body, message = message["body"], await receive()
-        group.start_soon(create, body)
-        raise httpx.ReadError("cut")
-
-    world.fault("POST", "/videos", *[NEVER] * attempts_before, late)
     async with anyio.create_task_group() as group:
+        late = carries_out_later(world, group, 600, breaks(httpx.ReadError("cut")))
+        world.fault("POST", "/videos", *[NEVER] * attempts_before, late)
         await world.run([spec(1)], resubmit_absent=True)
     assert states(world) == {State.DONE: 1}
     assert len(world.bill()) == 1
