@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum
+from math import inf
 
 import anyio
 
@@ -62,6 +63,7 @@ class Signals:
         self._doubts: set[tuple[str, int]] = set()
         self._polls: deque[tuple[float, str | None]] = deque()
         self._finishing: set[anyio.CancelScope] = set()
+        self._left = inf
 
     def doubted(self, job: Job, failure: Failure) -> None:
         """Note a POST without a clear answer: too many of which no video was found end the spending."""
@@ -112,7 +114,7 @@ class Signals:
     @contextmanager
     def finishing(self) -> Iterator[None]:
         """Shield the block from the end of the run, until the grace that ``leave`` gives is over."""
-        with anyio.CancelScope(shield=True) as scope:
+        with anyio.CancelScope(shield=True, deadline=self._left) as scope:
             self._finishing.add(scope)
             try:
                 yield
@@ -122,8 +124,9 @@ class Signals:
     def leave(self, grace: float) -> int:
         """End the run, but for what is being finished, which has ``grace`` seconds; return how much that is."""
         self.gate.close()
+        self._left = min(self._left, anyio.current_time() + grace)
         for scope in self._finishing:
-            scope.deadline = anyio.current_time() + grace
+            scope.deadline = self._left
         self.scope.cancel()
         return len(self._finishing)
 

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
@@ -38,6 +39,7 @@ _SELECTION = (
 _ADDRESS = (
     click.option("--base-url", metavar="URL", help="Send requests, and the key, to this address instead."),
     click.option("--allow-http", is_flag=True, help="Allow a key over plain http to another machine."),
+    click.option("--same-account", is_flag=True, help="The key is another one of the account that paid."),
 )
 _PROFILE = click.option(
     "--profile",
@@ -216,6 +218,9 @@ def schema(name: str) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a prompt may have letters that the terminal lacks
     try:
         code = _main(arguments)
     except BrokenPipeError:
@@ -282,7 +287,7 @@ def _command(verb: str, target: Path, options: Options) -> list[str]:
     words += [] if options.output == Options().output else ["--output", str(options.output)]
     words += [] if options.base_url is None else ["--base-url", options.base_url]
     words += [] if options.profile is None else ["--profile", str(options.profile)]
-    return words + ["--allow-http"] * options.allow_http
+    return words + ["--allow-http"] * options.allow_http + ["--same-account"] * options.same_account
 
 
 def _on_a_terminal() -> bool:

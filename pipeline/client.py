@@ -68,8 +68,9 @@ _UNSENT = (
     httpx.LocalProtocolError,
     httpx.InvalidURL,
 )
-# OSError: a broken TLS record comes through httpx as it is.
-_NO_ANSWER = (httpx.HTTPError, httpx.InvalidURL, OSError)
+# OSError: a broken TLS record comes through httpx as it is. ValueError, OverflowError: a location with a host that is
+# none, or a port, makes libraries raise what they please.
+_NO_ANSWER = (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError, OverflowError)
 _CLEAN_REFUSALS = frozenset({400, 401, 402, 403, 404, 405, 406, 413, 414, 415, 422, 429})
 _NOT_YET = frozenset({400, 404, 409, 410, 422, 425})
 

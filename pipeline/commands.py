@@ -25,7 +25,7 @@ from pipeline.events import Renamed
 from pipeline.files import Loaded
 from pipeline.jobs import Failure, State
 from pipeline.ledger import reading
-from pipeline.ledger.home import moved_in
+from pipeline.ledger.home import moved_in, was_run
 from pipeline.ledger.lock import Lock, run_lock
 from pipeline.ledger.store import SqliteLedger
 from pipeline.limits import Adaptive, Contact, Places, RateLimiter, Slots
@@ -96,9 +96,9 @@ async def run(cleared: Cleared, *, progress: Progress) -> Ended:
     campaign = cleared.prepared.campaign
     campaign.outputs.make()
     with run_lock(campaign.lock) as lock:
-        if not campaign.ledger.exists() and campaign.outputs.holds_videos():
+        if not campaign.ledger.exists() and (campaign.outputs.holds_videos() or was_run(lock.last)):
             raise StorageError(
-                f"{campaign.folder} holds videos and no ledger: running would pay for them again. "
+                f"{campaign.folder} was run before, and its ledger is gone: running would pay for its videos again. "
                 "Bring ledger.db back, make it anew with `callsheet rebuild`, or choose another --output"
             )
         now = steady(time.time, lambda: time.clock_gettime(_SINCE_BOOT))
@@ -137,7 +137,8 @@ async def _run(cleared: Cleared, ledger: SqliteLedger, now: Callable[[], float],
     # Another run may have ended between the plan and the lock.
     prepared = replace(prepared, plan=compared(campaign, prepared.loaded, prepared.selected))
     if prepared.plan.has_work:
-        check_address(prepared.plan, cleared.base_url, key)
+        able, same_account = profile.abilities, cleared.options.same_account
+        check_address(prepared.plan, cleared.base_url, key, listing=able.list, same_account=same_account)
         campaign.outputs.probe()
     await _enrol(ledger, prepared, cleared.options)
     progress.started(_status(campaign))
@@ -227,6 +228,7 @@ async def _enrol(ledger: SqliteLedger, prepared: Prepared, options: Options) -> 
         "provider": loaded.profile.name,
         "currency": price.currency if price else None,
         "vars": {**prepared.remembered, **options.variables},
+        "rebuilt": prepared.rebuilt and not prepared.wants_confirmation,  # which was given, else this is not reached
     }
     await ledger.enrol(loaded.specs, settings=settings, max_cost=options.max_cost)
 

@@ -120,7 +120,7 @@ def policy(profile: Profile, *, resubmit_absent: bool = False) -> Policy:
     able, doubt = profile.abilities, profile.doubt
     return Policy(
         replay=able.idempotency,
-        listing=able.list and not able.idempotency,
+        listing=able.list,
         key_life=doubt.key_life,
         settle=doubt.settle,
         between=doubt.between,
@@ -264,10 +264,13 @@ def _verified(job: Job, e: Fetched, m: Moment, p: Policy) -> Action:
 
 
 def _no_content(job: Job, e: NotThere, m: Moment, p: Policy) -> Action:
-    # The server's expires_at is no argument: its clock, or ours, may be wrong.
-    if e.failure.http_status != 410 and m.waited < p.content_after:
+    """Wait for the content. Without the server's word that it is gone, it is lost, and asked for by the next run."""
+    gone = e.failure.http_status == 410
+    if not gone and m.waited < p.content_after:
         return Do.DOWNLOAD
-    return Expired(failure=Failure(FailureKind.EXPIRED, f"the video is gone: {e.failure.message}"))
+    if gone or (job.expires_at is not None and job.expires_at < m.now):
+        return Expired(failure=Failure(FailureKind.EXPIRED, f"the video is gone: {e.failure.message}"))
+    return Lost(failure=Failure(FailureKind.LOST, f"the server says completed, and has no video: {e.failure.message}"))
 
 
 def _missing(job: Job, e: NoFile, m: Moment, p: Policy) -> Action:

@@ -239,7 +239,7 @@ _MOVES: Mapping[State, Mapping[type[Event], State]] = {
         Lost: _S.LOST,
         Stuck: _S.STUCK,
     },
-    _S.COMPLETED: {Verified: _S.VERIFIED, Expired: _S.EXPIRED},
+    _S.COMPLETED: {Verified: _S.VERIFIED, Expired: _S.EXPIRED, Lost: _S.LOST},
     _S.VERIFIED: {Published: _S.DONE, Missing: _S.COMPLETED},
     _S.DONE: {Missing: _S.COMPLETED},
     # The file's triggers let back only what was refused, and never what may have been paid.

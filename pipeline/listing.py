@@ -21,12 +21,13 @@ SKEW = 60.0
 class Listing:
     """The server's list, at least back to an instant. ``offset``: the server's clock minus ours, in seconds.
 
-    ``incomplete`` says why the list ended too early.
+    ``incomplete`` says why the list ended too early, ``retry_after`` for how many seconds it must not be asked for.
     """
 
     videos: dict[str, Video] = field(default_factory=dict)
     offset: float = 0.0
     incomplete: Failure | None = None
+    retry_after: float | None = None
 
 
 async def whole_list(
@@ -40,7 +41,7 @@ async def whole_list(
     for _ in range(MOST_PAGES):
         page = await page_after(after)
         if isinstance(page, Silence):
-            found.incomplete = page.failure
+            found.incomplete, found.retry_after = page.failure, page.retry_after
             return found
         found.offset = found.offset if page.date is None else page.date - now()
         fresh = {video.id: video for video in page.videos if video.id not in found.videos}

@@ -26,6 +26,7 @@ class Options:
     """What a person may say beside the manifest. ``output`` holds a folder for each campaign.
 
     ``profile`` is the file of a profile of their own, ``grace`` the seconds that a signal leaves to what is in flight.
+    ``same_account``: another key is of the same account.
     """
 
     output: Path = Path("outputs")
@@ -34,6 +35,7 @@ class Options:
     limit: int | None = None
     base_url: str | None = None
     allow_http: bool = False
+    same_account: bool = False
     yes: bool = False
     profile: Path | None = None
     no_submit: bool = False
@@ -76,13 +78,14 @@ class Prepared:
     cost: Estimate
     selected: frozenset[str]
     remembered: Mapping[str, str]
+    rebuilt: bool
 
     @property
-    def spends_for_the_first_time(self) -> bool:
-        """Whether this campaign has cost nothing yet, and would now."""
+    def wants_confirmation(self) -> bool:
+        """Whether this campaign has cost nothing yet, as far as its ledger knows it all, and would now."""
         jobs = [item.job for item in self.plan.items if item.job is not None]
         free = self.cost.cost == 0 and self.cost.unknown_price_jobs == 0
-        return not free and not any(job.attempt > 0 and job.price != 0 for job in jobs)
+        return not free and (self.rebuilt or not any(job.attempt > 0 and job.price != 0 for job in jobs))
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +119,8 @@ def prepare(manifest: Path, options: Options) -> Prepared:
     plan = compared(campaign, loaded, selected)
     price = loaded.profile.price
     costs = [loaded.profile.cost(item.spec.request) for item in plan.of(Fate.SUBMIT) if item.spec]
-    return Prepared(loaded, campaign, plan, estimate(costs, price.currency if price else None), selected, remembered)
+    cost = estimate(costs, price.currency if price else None)
+    return Prepared(loaded, campaign, plan, cost, selected, remembered, settings.get("rebuilt", False))
 
 
 def clear(
@@ -135,7 +139,7 @@ def clear(
         if options.max_cost is not None and prepared.cost.unknown_price_jobs:
             raise UsageError(f"--max-cost cannot hold: the profile {profile.name} has no price for what would be sent")
         key = find_key(profile.auth, environment)
-        if prepared.spends_for_the_first_time and not (options.yes or confirm(prepared)):
+        if prepared.wants_confirmation and not (options.yes or confirm(prepared)):
             raise UsageError("spending was not confirmed; nothing was sent. Confirm with --yes")
     return Cleared(prepared, options, url, key)
 
@@ -191,16 +195,22 @@ def _check_provider(before: str | None, profile: Profile, campaign: Campaign) ->
         )
 
 
-def check_address(plan: Plan, url: str, key: Secret | None) -> None:
-    """Refuse to ask one server, or one account, for what another one was paid for: all of it would look lost."""
+def check_address(plan: Plan, url: str, key: Secret | None, *, listing: bool, same_account: bool) -> None:
+    """Refuse to ask one server, or one account, for what another one was paid for: all of it would look lost.
+
+    ``listing``: what is held is looked for too. ``same_account``: a person says that another key is of the same one.
+    """
     for item in plan.of(Fate.CONTINUE, Fate.DECIDE):
         job = item.job
-        if job is None or job.state is State.HELD:
+        if job is None or (job.state is State.HELD and not listing):
             continue
         if job.base_url != url:
             raise UsageError(f"{job.name} was submitted to {job.base_url}, not to {url}: finish it there first")
-        if job.key_fingerprint != (key.fingerprint if key else None):
-            raise UsageError(f"{job.name} was paid with another key: finish it with that one first")
+        if job.key_fingerprint != (key.fingerprint if key else None) and not same_account:
+            raise UsageError(
+                f"{job.name} was paid with another key: finish it with that one first, "
+                "or say with --same-account that both are keys of one account"
+            )
 
 
 def read_ledger(campaign: Campaign) -> tuple[Mapping[str, Any], tuple[Job, ...]]:

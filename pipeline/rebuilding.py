@@ -219,7 +219,7 @@ def _settings(name: str, believed: Sequence[Sidecar]) -> dict[str, Any]:
     addresses = {one.facts["base_url"] for one in believed}
     profiles = [files.profile(name) for name in files.profile_names()]
     fitting = [profile for profile in profiles if addresses == {profile.base_url}]
-    settings: dict[str, Any] = {"name": name}
+    settings: dict[str, Any] = {"name": name, "rebuilt": True}
     if len(fitting) == 1:
         price = fitting[0].price
         settings |= {"provider": fitting[0].name, "currency": price.currency if price else None}
@@ -228,6 +228,6 @@ def _settings(name: str, believed: Sequence[Sidecar]) -> dict[str, Any]:
 
 def _rescued(ledger: Path, folders: Sequence[Path], believed: Sequence[Sidecar]) -> tuple[tuple[str, str], ...]:
     has = {one.facts["video_id"] for one in believed}
-    lines = [line for path in rescue.places(ledger, folders) for line in rescue.lines(path)]
+    lines = [line for path, ours in rescue.found(ledger, folders) if ours for line in rescue.lines(path)]
     found = {str(line.get("video_id")): str(line.get("name")) for line in lines if line.get("video_id") not in has}
     return tuple((name, video_id) for video_id, name in found.items())

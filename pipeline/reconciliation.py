@@ -66,7 +66,7 @@ class Reconciler:
                 began = anyio.current_time()
                 listing = await whole_list(self._page_after, since=since, now=self._now)
                 if listing.incomplete:
-                    return Silence(listing.incomplete)
+                    return Silence(listing.incomplete, listing.retry_after)
                 self._last = _Reading(began, anyio.current_time() - began, since, listing)
             listing = self._last.listing
             claimed = {*await self._claimed(list(listing.videos)), *self._given}

@@ -167,8 +167,8 @@ async def _fitting_video(
     async with asking(profile, options, campaign, environment=os.environ, now=time.time, rng=SystemRandom()) as server:
         if job.base_url != server.base_url:
             raise UsageError(f"{job.name} was submitted to {job.base_url}, not to {server.base_url}: see --base-url")
-        if job.key_fingerprint != server.fingerprint:
-            raise UsageError(f"{job.name} was submitted with another key: ask with that one")
+        if job.key_fingerprint != server.fingerprint and not options.same_account:
+            raise UsageError(f"{job.name} was submitted with another key: ask with that one, or see --same-account")
         video = await server.video(video_id)
     different = answers.differences(job, video)
     if different:

@@ -125,7 +125,7 @@ async def _submit(tools: Tools, job: Job, moment: Moment) -> PostOutcome:
     assert job.idempotency_key is not None  # noqa: S101  # the ledger's constraints say so too
     outcome = await tools.client.create(_sent(tools, job), idempotency_key=job.idempotency_key)
     signals = tools.signals
-    if isinstance(outcome, Refusal) and outcome.failure.http_status == 403:
+    if isinstance(outcome, Refusal) and outcome.failure.kind is FailureKind.AUTH and outcome.failure.http_status == 403:
         outcome = await _confirmed(tools, outcome)
     match outcome:
         case NotSent(failure):
@@ -202,7 +202,7 @@ async def _reconcile(tools: Tools, job: Job, moment: Moment) -> LookupOutcome:
         await anyio.sleep(tools.profile.doubt.between * tools.rng.uniform(1.0, 1.2))
     outcome = await tools.reconciler.look_for(job)
     if isinstance(outcome, Silence) and outcome.failure.kind is not FailureKind.AMBIGUOUS:
-        _unheard(tools, outcome.failure)
+        _heed_silence(tools, outcome, moment)
         return outcome
     tools.signals.contact.heard()
     if isinstance(outcome, Matched):
@@ -219,14 +219,24 @@ async def _poll(tools: Tools, job: Job, moment: Moment) -> PollOutcome:
         tools.signals.contact.heard()
         unknown = outcome.failure if isinstance(outcome, NotThere) else None
         tools.signals.polled(anyio.current_time(), job.video_id, unknown)
-    elif outcome.failure.kind is FailureKind.AUTH:
-        tools.signals.end(Stop.AUTH, outcome.failure)
-    elif outcome.failure.kind is FailureKind.RATE_LIMITED:
-        wait = backoff(moment.tries, base=2, cap=60, rng=tools.rng)
-        tools.polls.hold(anyio.current_time() + (wait if outcome.retry_after is None else outcome.retry_after))
     else:
-        _unheard(tools, outcome.failure)
+        _heed_silence(tools, outcome, moment)
     return outcome
+
+
+def _heed_silence(tools: Tools, silence: Silence, moment: Moment) -> None:
+    """Act on what the server said instead of an answer to a question: it concerns all who ask."""
+    kind, signals = silence.failure.kind, tools.signals
+    if kind in {FailureKind.AUTH, FailureKind.QUOTA_EXHAUSTED}:
+        signals.end(_CLOSING[kind], silence.failure)
+    elif kind is not FailureKind.RATE_LIMITED:
+        _unheard(tools, silence.failure)
+    elif silence.retry_after is not None and silence.retry_after > LONGEST_HINT:
+        signals.end(Stop.BUSY, silence.failure)
+    else:
+        signals.contact.heard()
+        wait = backoff(moment.tries, base=2, cap=60, rng=tools.rng)
+        tools.polls.hold(anyio.current_time() + (wait if silence.retry_after is None else silence.retry_after))
 
 
 def _until_due(tools: Tools, job: Job, moment: Moment) -> float:

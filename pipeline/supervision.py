@@ -81,7 +81,10 @@ async def _heed_signals(signals: Signals, progress: Progress, received: list[int
 
     Outside the scope that it cancels: a receiver inside would die with it, and the next Ctrl-C would kill a POST.
     """
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as numbers:
+    ending = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # nohup
+        ending.discard(signal.SIGHUP)
+    with anyio.open_signal_receiver(*ending) as numbers:
         iterator = aiter(numbers)
         received.append(await anext(iterator))
         progress.stopping(signals.leave(grace * 0.8))  # a download that is given up still has to tidy up

@@ -38,6 +38,11 @@ def moved_in(
     return {**here, "generation": max(generation, signed) + 1}, warning
 
 
+def was_run(last: Mapping[str, Any]) -> bool:
+    """Tell whether a ledger was run in the folder whose lock's last holder left this."""
+    return _generation(last) > 0
+
+
 def _generation(record: Mapping[str, Any]) -> int:
     number = record.get("generation", 0)
     return number if isinstance(number, int) else 0

@@ -39,10 +39,25 @@ def drop_ballast(ledger: Path) -> None:
 
 
 def places(ledger: Path, folders: Sequence[Path]) -> tuple[Path, ...]:
-    """Return where rescued lines may lie: beside the ledger, or in one of the folders under a name of its own."""
-    mark = hashlib.sha256(os.fsencode(ledger.absolute())).hexdigest()[:12]
-    elsewhere = (folder / f".callsheet-{ledger.parent.name}-{mark}.rescue.jsonl" for folder in folders)
+    """Return where to write lines: beside the ledger, or in one of the folders under a name of its own."""
+    real = ledger.parent.resolve()
+    mark = hashlib.sha256(os.fsencode(real)).hexdigest()[:12]
+    elsewhere = (folder / f".callsheet-{real.name}-{mark}.rescue.jsonl" for folder in folders)
     return ledger.with_suffix(".rescue.jsonl"), *elsewhere
+
+
+def found(ledger: Path, folders: Sequence[Path]) -> Iterator[tuple[Path, bool]]:
+    """Yield the files with lines, of whichever ledger, and whether they can only be this one's.
+
+    The campaign may have been moved since: what lies outside of it belongs to the ledger that knows its keys.
+    """
+    own = places(ledger, folders)
+    if own[0].exists():
+        yield own[0], True
+    for folder in folders:
+        with suppress(OSError):
+            for path in sorted(folder.glob(".callsheet-*.rescue.jsonl")):
+                yield path, path in own or path.is_relative_to(ledger.parent)
 
 
 def rescue(job: Job, event: Accepted | Adopted, into: Sequence[Path]) -> str:

@@ -141,7 +141,7 @@ def _fill_transitions(connection: sqlite3.Connection) -> None:
 
 
 #: One function a version; the file's ``user_version`` says how many have been applied. A new move needs a new version.
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_version_1, _version_2)
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_version_1, _version_2, _fill_transitions)
 
 
 def check(connection: sqlite3.Connection) -> int:

@@ -43,10 +43,10 @@ class SqliteLedger:
         connection: sqlite3.Connection,
         now: Callable[[], float],
         blocking: Blocking,
-        rescue_places: Sequence[Path],
+        fallbacks: Sequence[Path],
     ) -> None:
         self._path = path
-        self._rescue_places = rescue_places
+        self._fallbacks = fallbacks
         self._file = opening.identity(path)
         self._connection = connection
         self._now = now
@@ -72,7 +72,7 @@ class SqliteLedger:
             if not path.exists():
                 opening.create(path)
             connection = opening.connect(path, opening.checked)
-        ledger = cls(path, connection, now, blocking, rescue.places(path, fallbacks))
+        ledger = cls(path, connection, now, blocking, fallbacks)
         try:
             ledger._bring_home()
         except BaseException:
@@ -114,14 +114,18 @@ class SqliteLedger:
     async def claimed(self, ids: Collection[str]) -> Collection[str]:
         query = "SELECT video_id FROM claims WHERE video_id IN (SELECT value FROM json_each(?))"
         call = partial(self._connection.execute, query, (canonical_json(list(ids)),))
-        async with self._turn:
-            return {video_id for (video_id,) in await self._guarded(lambda: call().fetchall())}
+        rows: list[tuple[str]] = []
+        with anyio.CancelScope(shield=True):
+            async with self._turn:
+                rows = await self._guarded(lambda: call().fetchall())
+        return {video_id for (video_id,) in rows}
 
     async def jobs(self, states: Collection[State]) -> AsyncIterator[Job]:
         after: int | None = 0
         while after is not None:
-            async with self._turn:
-                rows, after = await self._guarded(partial(reading.page, self._connection, states, after))
+            with anyio.CancelScope(shield=True):
+                async with self._turn:
+                    rows, after = await self._guarded(partial(reading.page, self._connection, states, after))
             for job in rows:
                 yield job
 
@@ -150,7 +154,10 @@ class SqliteLedger:
                 await self._guarded(committed)
 
     async def _guarded(self, call: Callable[[], T]) -> T:
-        """Make the call, once. After any error what is on disk is unknown, so this connection is used no more."""
+        """Make the call, once. After any error what is on disk is unknown, so this connection is used no more.
+
+        Shielded by the caller: a signal is no error.
+        """
         if self._broken:
             raise LedgerError(f"{self._path}: an earlier write failed")
         try:
@@ -179,10 +186,11 @@ class SqliteLedger:
                 self._write_anew(batch)
         except (LedgerError, OSError) as second:
             self._broken = True
+            places = rescue.places(self._path, self._fallbacks)
             for waiting in batch:
                 words = f"{second}"
                 if isinstance(waiting.event, Accepted | Adopted):
-                    words = f"{words}; {rescue.rescue(waiting.job, waiting.event, self._rescue_places)}"
+                    words = f"{words}; {rescue.rescue(waiting.job, waiting.event, places)}"
                 waiting.error = LedgerError(words)
         else:
             self._broken = False
@@ -218,12 +226,18 @@ class SqliteLedger:
     def _bring_home(self) -> None:
         """Record the ids that an earlier run could not; then lay the ballast anew."""
         with reading.translated(self._path):
-            for path in self._rescue_places:
+            for path, ours in rescue.found(self._path, self._fallbacks):
                 lines = list(rescue.lines(path))
                 self._connection.execute("BEGIN IMMEDIATE")
-                known = [self._bring_home_one(line) for line in lines]
+                homes = [self._bring_home_one(line) for line in lines]
                 self._connection.execute("COMMIT")
-                if all(known):  # a paid id that this ledger has no job for must stay in sight
+                strange = [line for line, home in zip(lines, homes, strict=True) if home is None]
+                if strange and ours:
+                    raise LedgerError(
+                        f"{path} has {strange[0]['video_id']}, paid for {strange[0]['name']}, and this ledger does not "
+                        "know of it: bring the ledger back that it belongs to, or move the file away"
+                    )
+                if all(homes):  # else a paid id must stay in sight
                     with suppress(OSError):  # read again, it changes nothing
                         path.replace(path.with_suffix(".read"))
             try:
@@ -231,18 +245,21 @@ class SqliteLedger:
             except OSError as error:
                 raise LedgerError(f"there is no room for a run: {error.strerror}") from error
 
-    def _bring_home_one(self, line: Mapping[str, Any]) -> bool:
-        """Record the id where it belongs; False where no job is known that it could belong to."""
+    def _bring_home_one(self, line: Mapping[str, Any]) -> bool | None:
+        """Record the id where it belongs. None where no job is known that it could belong to, False where a person has
+        decided about the job since."""
         row = self._connection.execute(_FIND_KEY, (line["idempotency_key"],)).fetchone()
         if row is None:
-            return False
+            return None
         job = job_from(row)
         if job.video_id is not None:
             return True
         known = {name: line[name] for name in ("video_id", "status", "submitted_at", "raw")}
-        accepted = Accepted in TRANSITIONS[job.state]
-        self._update(job, Accepted(**known) if accepted else Adopted(**known, by="the rescue file"))
-        return True
+        for event in (Accepted(**known), Adopted(**known, by="the rescue file")):
+            if type(event) in TRANSITIONS[job.state]:
+                self._update(job, event)
+                return True
+        return False
 
     def _update(self, job: Job, event: Event) -> None:
         after = apply(job, event)

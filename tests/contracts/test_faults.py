@@ -179,8 +179,18 @@ def test_what_the_ledger_acknowledges_outlives_a_power_cut(tmp_path: Path) -> No
 def test_videos_without_their_ledger_are_not_paid_for_again(command: Command, finished: Path) -> None:
     (finished / "trip" / "ledger.db").unlink()
     code, said = command("run", finished, "--base-url", SERVER)
-    assert (code, "pay for them again" in said) == (5, True)
+    assert (code, "pay for its videos again" in said) == (5, True)
     assert not (finished / "trip" / "ledger.db").exists()
+
+
+def test_a_campaign_whose_ledger_is_gone_is_not_paid_for_again_though_it_has_no_video_yet(
+    command: Command, finished: Path
+) -> None:
+    assert command("run", finished)[0] == 0
+    for path in [*(finished / "trip").glob("ledger.db*"), *(finished / "trip" / "videos").iterdir()]:
+        path.unlink()
+    code, said = command("run", finished, "--base-url", SERVER, "--yes")
+    assert (code, "its ledger is gone" in said) == (5, True)
 
 
 def test_a_copy_of_a_ledger_is_not_run_without_a_persons_word(command: Command, finished: Path, tmp_path: Path) -> None:

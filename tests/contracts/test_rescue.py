@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.blocking import inline
 from pipeline.errors import LedgerError
-from pipeline.events import Accepted, Doubted, Held, Intended
+from pipeline.events import Abandoned, Accepted, Doubted, Held, Intended
 from pipeline.jobs import Failure, FailureKind, Job, Spec, State
 from pipeline.ledger import reading, rescue
 from pipeline.ledger.home import moved_in, remote_file_system
@@ -159,6 +159,52 @@ async def test_a_rescued_id_is_brought_home_whatever_became_of_the_job(tmp_path:
     found = jobs(tmp_path)["job-1#1"]
     assert (found.state, found.video_id) == (State.SUBMITTED, "video_1")
     assert not list(elsewhere.glob("*.jsonl"))
+
+
+async def test_a_rescued_id_is_found_though_the_campaign_was_moved(tmp_path: Path) -> None:
+    here, there, state = tmp_path / "here", tmp_path / "there", tmp_path / "state"
+    here.mkdir()
+    with closing(opened(here)) as ledger:
+        job = await submitting(ledger)
+    rescue.rescue(job, ACCEPTED, rescue.places(here / "ledger.db", [state])[1:])
+    here.rename(there)
+    opened(there, state).close()
+    assert jobs(there)["job-1#1"].video_id == "video_1"
+
+
+async def test_a_paid_id_that_this_ledger_does_not_know_stops_everything(tmp_path: Path) -> None:
+    with closing(opened(tmp_path)) as ledger:
+        job = await submitting(ledger)
+    rescue.rescue(job, ACCEPTED, rescue.places(tmp_path / "ledger.db", []))
+    (tmp_path / "ledger.db").unlink()
+    for _ in range(2):
+        with pytest.raises(LedgerError, match=r"video_1, paid for job-1#1, and this ledger does not know"):
+            opened(tmp_path).close()
+    (tmp_path / "ledger.rescue.jsonl").rename(tmp_path / "elsewhere")
+    opened(tmp_path).close()
+
+
+async def test_another_campaigns_paid_id_stays_where_it_is(tmp_path: Path) -> None:
+    here, there, state = tmp_path / "here", tmp_path / "there", tmp_path / "state"
+    for folder in (here, there):
+        folder.mkdir()
+    with closing(opened(here)) as ledger:
+        job = await submitting(ledger)
+    rescue.rescue(job, ACCEPTED, rescue.places(here / "ledger.db", [state])[1:])
+    opened(there, state).close()
+    opened(here, state).close()
+    assert jobs(here)["job-1#1"].video_id == "video_1"
+
+
+async def test_an_id_that_comes_after_a_persons_answer_stays_in_sight(tmp_path: Path) -> None:
+    with closing(opened(tmp_path)) as ledger:
+        doubt = await ledger.record(await submitting(ledger), Doubted(failure=FAILURE))
+        given_up = Abandoned(by="ada", approvals=1, failure=Failure(FailureKind.ABANDONED, "given up"))
+        await ledger.record(doubt, given_up)
+    rescue.rescue(doubt, ACCEPTED, rescue.places(tmp_path / "ledger.db", []))
+    opened(tmp_path).close()
+    assert jobs(tmp_path)["job-1#1"].state is State.FAILED
+    assert (tmp_path / "ledger.rescue.jsonl").exists()
 
 
 def test_where_no_place_takes_it_the_id_is_said(tmp_path: Path) -> None:

@@ -145,7 +145,7 @@ def sample(rows: Sequence[Row], number: int) -> list[Row]:
     for path in sorted((ROOT / "pipeline").rglob("*.py")):
         digest.update(path.read_bytes())
     ours = [row for row in rows if row.reason is None]
-    return sorted(Random(digest.hexdigest()).sample(ours, min(number, len(ours))), key=lambda row: row.number)
+    return sorted(Random(digest.hexdigest()).sample(ours, min(number, len(ours))), key=ours.index)
 
 
 def standing(rows: Sequence[Row], copy: Copy) -> Iterator[str]:

@@ -315,6 +315,15 @@ def test_a_lost_ledger_is_made_anew_and_nothing_is_paid_again(finished: Path) ->
     assert (finished / "outputs/trip/ledger.db").stat().st_mode & 0o777 == 0o600
 
 
+def test_what_a_rebuilt_ledger_does_not_know_is_not_paid_for_without_a_persons_word(finished: Path) -> None:
+    lose_the_ledger(finished)
+    for ending in ("mp4", "json"):
+        (finished / f"outputs/trip/videos/shot-1-t1.{ending}").unlink()
+    assert call(finished, "rebuild", "trip.yaml").returncode == 0
+    refused = call(finished, "run", "trip.yaml", "--profile", "plain.yaml", "--base-url", NOWHERE)
+    assert (refused.returncode, "was not confirmed" in refused.stderr) == (2, True)
+
+
 def test_rebuild_says_what_it_cannot_know(finished: Path) -> None:
     lose_the_ledger(finished)
     shown = call(finished, "rebuild", "outputs/trip").stdout
@@ -582,6 +591,18 @@ def test_the_right_id_is_adopted_and_fetched_for_nothing(held: Path, server: Gat
     assert "@" in adopted["changes"]["by"]
     assert json.loads(adopted["answer"]["text"])["id"] == line["video_id"]
     assert faults(held) == {}
+
+
+def test_what_is_held_is_looked_for_only_where_it_may_be(held: Path, server: Gateway, bill: Bill) -> None:
+    locked = PLAIN.replace("{ scheme: none }", "{ scheme: bearer, env: [PLAIN_KEY] }")
+    (held / "both.yaml").write_text(f"{locked}abilities: {{ list: true }}\ndoubt: {{ settle: 1, between: 0.5 }}\n")
+    key = {"PLAIN_KEY": "another-key-of-somebody"}
+    for url, words in ((server.url, "another key"), (NOWHERE, "was submitted to")):
+        refused = run(held, url, "--resubmit-absent", profile="both.yaml", **key)
+        assert (refused.returncode, words in refused.stderr) == (2, True), refused.stderr
+    assert not server.seen
+    assert run(held, server, "--same-account", profile="both.yaml", **key).returncode == 0
+    assert (jobs(held)["shot-1#1"]["state"], len(bill), server.posts()) == ("done", 1, 0)
 
 
 def _another_video(server: Gateway, **changes: str) -> str:
@@ -906,6 +927,14 @@ def test_answers_that_are_no_text_and_very_long_ones_are_shown(held: Path, serve
     assert "6,0" in shown
     assert "characters more" in shown
     assert "\x1b" not in shown
+
+
+def test_letters_that_the_terminal_lacks_are_shown_as_escapes(folder: Path, server: Gateway) -> None:
+    (folder / "prompts.txt").write_text("Ein schöner Fuchs 狐\n")
+    run(folder, server)
+    process = start(folder, "show", "outputs/trip", "shot-1#1", PYTHONIOENCODING="ascii")
+    shown, complaints = process.communicate(timeout=30)
+    assert (process.returncode, "\\u72d0" in shown) == (0, True), complaints
 
 
 def test_a_job_that_the_manifest_forgot_is_shown(finished: Path) -> None:

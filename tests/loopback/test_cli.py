@@ -341,7 +341,7 @@ def test_a_ledger_that_is_gone_while_its_videos_are_there_stops_everything(folde
         path.unlink()
     refused = cli("run", "trip.yaml", "--base-url", server)
     assert refused.returncode == 5
-    assert "pay for them again" in refused.stderr
+    assert "pay for its videos again" in refused.stderr
     assert billed(folder) == 10
 
 

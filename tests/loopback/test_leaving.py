@@ -153,6 +153,20 @@ def test_a_submission_in_flight_is_recorded_before_the_run_leaves(tmp_path: Path
     assert "callsheet run trip.yaml --no-submit" in errors
 
 
+def test_what_nohup_shields_goes_on(tmp_path: Path, server: Slow, run: Run) -> None:
+    server.slow = "post"
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does; a child inherits it
+    try:
+        process = run()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert server.begun.wait(20)
+    process.send_signal(signal.SIGHUP)
+    server.go_on.set()
+    _, errors = process.communicate(timeout=30)
+    assert (process.returncode, job(tmp_path).state) == (0, State.DONE), errors
+
+
 def test_a_download_in_flight_is_finished_before_the_run_leaves(tmp_path: Path, server: Slow, run: Run) -> None:
     server.slow = "content"
     process = run()

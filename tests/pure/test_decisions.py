@@ -150,12 +150,14 @@ def test_a_job_that_renders_for_hours_is_stuck_and_asked_for_again_by_the_next_r
     assert isinstance(decide(PAID, State.STUCK, Seen(video("completed", Status.READY)), late), Completed)
 
 
-def test_content_that_is_not_there_yet_is_waited_for_and_expires_in_the_end() -> None:
+def test_content_that_is_not_there_is_waited_for_and_expires_only_by_the_servers_word() -> None:
     gone = NotThere(replace(FAILURE, http_status=404))
     assert decide(PAID, State.COMPLETED, gone, Moment(1000.0, 5, 100)) is Do.DOWNLOAD
-    assert isinstance(decide(PAID, State.COMPLETED, gone, Moment(1000.0, 5, 901)), Expired)
+    assert isinstance(decide(PAID, State.COMPLETED, gone, Moment(1000.0, 5, 901)), Lost)
+    assert decide(PAID, State.LOST, Found()) is Do.POLL, "every run asks for it once more"
     late = replace(PAID, expires_at=999.0)
     assert decide(late, State.COMPLETED, gone, Moment(1000.0, 5, 100)) is Do.DOWNLOAD, "clocks are wrong now and then"
+    assert isinstance(decide(late, State.COMPLETED, gone, Moment(1000.0, 5, 901)), Expired)
     assert isinstance(decide(PAID, State.COMPLETED, NotThere(replace(FAILURE, http_status=410))), Expired)
 
 

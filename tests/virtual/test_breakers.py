@@ -6,11 +6,13 @@ from dataclasses import replace
 from itertools import pairwise
 
 import anyio
+import httpx
 import pytest
-from world import World, after_waiting, answers, spec, waits
+from world import World, after_waiting, answers, breaks, does_and_then, spec, waits
 
-from pipeline.breakers import Stop
+from pipeline.breakers import Signals, Stop
 from pipeline.jobs import FailureKind, State
+from pipeline.limits import Contact
 from pipeline.outputs import Outputs
 from pipeline.profile import Price
 
@@ -138,6 +140,45 @@ async def test_a_server_that_asks_to_wait_for_hours_is_left(world: World) -> Non
     signals = await world.run(TWENTY)
     assert (signals.stop, states(world)) == (Stop.BUSY, {State.PLANNED: 20})
     assert anyio.current_time() - began < 60
+
+
+async def test_a_server_that_lets_questions_wait_for_hours_is_left(world: World) -> None:
+    world.fault("GET", "", answers(429, b"{}", Retry_After="2592000"))
+    with anyio.fail_after(600):
+        signals = await world.run(TWENTY[:1], **FAST)
+    assert (signals.stop, states(world)) == (Stop.BUSY, {State.SUBMITTED: 1})
+
+
+async def test_an_account_that_is_empty_is_said_by_questions_too(world: World) -> None:
+    world.fault("GET", "", answers(402, b'{"error": {"message": "insufficient_quota", "code": "insufficient_quota"}}'))
+    signals = await world.run(TWENTY[:1], **FAST)
+    assert (signals.stop, states(world)) == (Stop.QUOTA, {State.SUBMITTED: 1})
+
+
+async def test_a_list_is_asked_for_again_when_the_server_wants_it(world_with_list: World) -> None:
+    world = world_with_list
+    world.fault("POST", "/videos", does_and_then(breaks(httpx.ReadError("cut"))))
+    world.fault("GET", "/videos", *[answers(429, b"{}", Retry_After="1000")] * 3)
+    await world.run(TWENTY[:1], **FAST)
+    assert (states(world), len(world.bill())) == ({State.DONE: 1}, 1)
+    asked = [when for when, method, path in world.seen if method == "GET" and path.endswith("/videos")]
+    assert min(after - before for before, after in pairwise(asked)) >= 1000
+
+
+async def test_a_403_for_an_empty_account_is_no_jobs_fault(world: World) -> None:
+    empty = b'{"error": {"message": "no money", "code": "insufficient_quota"}}'
+    world.fault("POST", "/videos", *[answers(403, empty)] * 20)
+    signals = await world.run(TWENTY, **FAST)
+    assert (signals.stop, states(world)) == (Stop.QUOTA, {State.PLANNED: 20})
+
+
+async def test_what_is_begun_while_a_run_leaves_has_no_more_time_than_the_rest() -> None:
+    signals = Signals(Contact())
+    signals.leave(5.0)
+    began = anyio.current_time()
+    with signals.finishing():
+        await anyio.sleep(3600)
+    assert anyio.current_time() - began == 5.0
 
 
 async def test_a_storm_of_rate_limits_is_left_after_an_hour(world: World) -> None:

@@ -30,7 +30,7 @@ from pipeline.evidence import Fetched
 from pipeline.jobs import Job, State, canonical_json
 from pipeline.ledger.store import SqliteLedger
 from pipeline.outputs import Outputs
-from pipeline.profile import PollPace
+from pipeline.profile import Abilities, PollPace
 
 FAST = {"requests_per_minute": 6000, "polls_per_second": 100}
 SHOT = spec(1)
@@ -319,6 +319,7 @@ async def test_a_clock_that_is_set_forward_does_not_end_the_wait_for_a_late_job(
 async def test_a_clock_that_is_set_back_by_seconds_makes_no_hold_where_a_key_is_safe(
     world: World, error: float, state: State
 ) -> None:
+    world.profile = replace(world.profile, abilities=Abilities(idempotency=True))
     await run_and_die(world, "POST", "/videos", does_and_then(killed))
     world.clock_error = error
     await world.run([SHOT])

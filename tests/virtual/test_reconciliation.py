@@ -68,6 +68,16 @@ async def test_by_a_persons_word_it_is_paid_for_once_more(world_with_list: World
     assert "resubmitted" in world.events("shot-1#1")
 
 
+async def test_when_a_key_is_too_old_the_list_is_looked_at(world: World) -> None:
+    world.profile = replace(world.profile, abilities=Abilities(list=True, idempotency=True))
+    world.fault("POST", "/videos", *[LOST] * 30)
+    await world.run([spec(1)], **FAST)
+    assert (states(world), world.count("GET")) == ({State.IN_DOUBT: 1}, 0)
+    await anyio.sleep(13 * 3600)
+    await world.run([spec(1)], **FAST)
+    assert (states(world), len(world.bill())) == ({State.DONE: 1}, 1)
+
+
 async def test_a_server_that_never_answers_is_not_paid_again_for_ever(world_with_list: World) -> None:
     world = world_with_list
     world.fault("POST", "/videos", *[NEVER] * 100)

@@ -222,6 +222,27 @@ async def test_content_that_is_gone_for_good_is_an_expired_video(world: World) -
     assert world.states() == {State.EXPIRED}
 
 
+async def test_content_that_is_away_for_long_is_lost_and_fetched_when_it_is_back(world: World) -> None:
+    world.fault("GET", "/content", *[answers(404)] * 60)
+    await world.run(TWENTY[:1])
+    assert world.states() == {State.LOST}
+    assert "has no video" in world.jobs()["shot-0#1"].failure.message
+    world.faults.clear()
+    await world.run(TWENTY[:1])
+    assert_whole(world, 1)
+
+
+@pytest.mark.parametrize(
+    "location", ["https://xn--a/v", "https://127.0.0.1:99999/v", "https://a..b/v", "https://[::1%25eth0]/v", "//"]
+)
+async def test_a_location_that_is_none_harms_no_run(world: World, location: str) -> None:
+    world.fault("GET", "/content", answers(302, b"", location=location))
+    world.fault("POST", "/videos", does_and_then(answers(302, b"", location=location)))
+    await world.run(TWENTY[:2])
+    assert world.states() == {State.DONE}
+    assert len(world.bill()) == 2
+
+
 async def test_an_id_that_another_job_has_is_a_doubt_and_no_payment_is_forgotten(world_without_keys: World) -> None:
     world = world_without_keys
     await world.run(TWENTY[:1])
