@@ -201,7 +201,8 @@ async def _reconcile(tools: Tools, job: Job, moment: Moment) -> LookupOutcome:
     if moment.tries > 1:
         await anyio.sleep(tools.profile.doubt.between * tools.rng.uniform(1.0, 1.2))
     outcome = await tools.reconciler.look_for(job)
-    if isinstance(outcome, Silence) and outcome.failure.kind is not FailureKind.AMBIGUOUS:
+    forbidden = isinstance(outcome, Silence) and outcome.failure.http_status == 403  # to look, and only that
+    if isinstance(outcome, Silence) and outcome.failure.kind is not FailureKind.AMBIGUOUS and not forbidden:
         _heed_silence(tools, outcome, moment)
         return outcome
     tools.signals.contact.heard()

@@ -165,6 +165,14 @@ async def test_a_list_is_asked_for_again_when_the_server_wants_it(world_with_lis
     assert min(after - before for before, after in pairwise(asked)) >= 1000
 
 
+async def test_a_list_that_is_forbidden_ends_no_run(world_with_list: World) -> None:
+    world = world_with_list
+    world.fault("POST", "/videos", does_and_then(breaks(httpx.ReadError("cut"))))
+    world.fault("GET", "/videos", *[answers(403)] * 100)
+    signals = await world.run(TWENTY[:3], **FAST)
+    assert (signals.stop, states(world)) == (None, {State.DONE: 2, State.IN_DOUBT: 1})
+
+
 async def test_a_403_for_an_empty_account_is_no_jobs_fault(world: World) -> None:
     empty = b'{"error": {"message": "no money", "code": "insufficient_quota"}}'
     world.fault("POST", "/videos", *[answers(403, empty)] * 20)
