@@ -5,11 +5,12 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import anyio
 import pytest
@@ -72,6 +73,21 @@ async def ledger(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterato
 
 async def everything(ledger: SqliteLedger) -> list[Job]:
     return [job async for job in ledger.jobs(tuple(State))]
+
+
+async def test_a_signal_while_the_ledger_is_read_is_no_error(tmp_path: Path) -> None:
+    async def slowly(call: Callable[[], Any]) -> Any:
+        await anyio.sleep(0.05)
+        return call()
+
+    with closing(SqliteLedger.create_or_open(tmp_path / "ledger.db", now=lambda: 7.0, blocking=slowly)) as ledger:
+        await ledger.enrol([spec(1)], settings={})
+        with anyio.move_on_after(0.01) as scope:
+            await ledger.claimed(["video_1"])
+        with anyio.move_on_after(0.01) as other:
+            await everything(ledger)
+        assert (scope.cancel_called, other.cancel_called) == (True, True)
+        await ledger.remember(still="good")
 
 
 async def test_jobs_come_back_as_they_were_enrolled_in_the_manifests_order(ledger: SqliteLedger) -> None:

@@ -68,7 +68,8 @@ def prove(say: Callable[[str], None], every: int = 1) -> bool:
 
 def _cases(every: int) -> Iterator[Case]:
     # Too small from the beginning, up to what a run wants to have free.
-    yield from (Case(kib) for kib in (64, 128, 256, 512, 1024, 1088, 1152, 1216, 1280, 1536, 2048, 8192, 32768, 65536))
+    sizes = (64, 128, 256, 512, 1024, 1088, 1152, 1216, 1280, 1536, 2048, 8192, 32768, 65536)
+    yield from (Case(kib) for kib in sizes[::-every])
     for at in range(0, 320_000, 8192 * every):
         yield from (Case(_ROOMY, at, greedy) for greedy in (False, True))
 

@@ -9,6 +9,7 @@ from math import inf
 from pathlib import Path
 
 import pytest
+from disk import full_disk
 from disk.failing import ERRORS, Fault
 from disk.failing_command import Tried, Trouble, tried
 from disk.failing_world import complaints_after
@@ -35,6 +36,13 @@ def test_whatever_write_fails_the_run_ends_in_order_and_the_next_one_knows_what_
         if fault.struck is None:
             break
     assert number > 50, "or nothing was written"
+
+
+def test_a_small_disk_that_fills_ends_a_run_in_order() -> None:
+    if full_disk.namespaces() is None:
+        pytest.skip("this machine lets nobody mount a tmpfs in a namespace")
+    said: list[str] = []
+    assert full_disk.prove(said.append, every=20), "\n".join(said)
 
 
 def test_a_rescued_line_that_was_cut_spoils_no_other(scratch: Path) -> None:

@@ -30,6 +30,7 @@ VARIANTS = (
     replace(_LEFT, name="a list that takes long, what is absent is resubmitted", long_lists=True),
     replace(_LEFT, name="a list with a gateway's prefix", spells="openai/sora-2", lateness=2),
     _KEYS,
+    replace(_KEYS, name="keys and a list", policy=replace(REPLAYING, listing=True)),
     Variant("an orphan, a list", RESUBMITTING, orphaned=True, left=True, renders=False),
     Variant("an orphan, keys", REPLAYING, memory=6, orphaned=True, left=True, renders=False),
     Variant("two runs at once", runs=2, slow=frozenset(), lateness=0, plain=True, renders=False),
@@ -37,6 +38,7 @@ VARIANTS = (
 """Explored in seconds, by the tests."""
 
 LONG = (
+    replace(_KEYS, name="keys and a list, what is absent is resubmitted", policy=replace(RESUBMITTING, replay=True)),
     Variant("neither a list nor keys, more of it", confused=True, words=2, posts=3, vanishing=True),
     Variant("a list, more of it", LISTING, hasty=True, stranger=True, confused=True, words=1, renders=False),
     Variant("a list, to the end", LISTING, confused=True, vanishing=True),
