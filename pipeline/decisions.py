@@ -337,10 +337,14 @@ _DECISIONS: Mapping[tuple[State, type[Evidence]], Callable[..., Action]] = {
     (_S.DONE, NoFile): _missing,
     **{(state, Recorded): _leave for state in OVER | FOR_A_PERSON | {_S.DONE}},
     **{(state, Found): _leave for state in (_S.FAILED, _S.DONE)},
+    # A file that was here before may be again.
     (_S.EXPIRED, Found): lambda job, e, m, p: Do.PLACE if job.sha256 else None,
     (_S.EXPIRED, Placed): lambda job, e, m, p: Published(path=e.path),
     (_S.EXPIRED, NoFile): _leave,
-    **{(state, Found): _always(Do.POLL) for state in (_S.LOST, _S.STUCK)},
+    (_S.STUCK, Found): _always(Do.POLL),
+    (_S.LOST, Found): lambda job, e, m, p: Do.PLACE if job.sha256 else Do.POLL,
+    (_S.LOST, Placed): lambda job, e, m, p: Published(path=e.path),
+    (_S.LOST, NoFile): _always(Do.POLL),
     **{(state, Seen): _seen for state in (_S.LOST, _S.STUCK)},
     **{(state, kind): _leave for state in (_S.LOST, _S.STUCK) for kind in (NotThere, Silence)},
 }

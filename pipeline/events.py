@@ -214,6 +214,7 @@ Event = (
 _S = State
 _FOUND: Mapping[type[Event], State] = {Adopted: _S.SUBMITTED}
 _BY_A_PERSON: Mapping[type[Event], State] = {Resubmitted: _S.PLANNED, Abandoned: _S.FAILED}
+_PUT_BACK: Mapping[type[Event], State] = {Published: _S.DONE}
 _SHOWN_AGAIN: Mapping[type[Event], State] = {
     Progressed: _S.SUBMITTED,
     Completed: _S.COMPLETED,
@@ -245,9 +246,9 @@ _MOVES: Mapping[State, Mapping[type[Event], State]] = {
     # The file's triggers let back only what was refused, and never what may have been paid.
     _S.FAILED: {Reprieved: _S.PLANNED},
     # A file that was here before may come back to the disk.
-    _S.EXPIRED: {Published: _S.DONE},
+    _S.EXPIRED: _PUT_BACK,
     # Asked for once more by every run: a poll is free, and the video is paid.
-    _S.LOST: {**_SHOWN_AGAIN, **_BY_A_PERSON},
+    _S.LOST: {**_SHOWN_AGAIN, **_PUT_BACK, **_BY_A_PERSON},
     _S.STUCK: {**_SHOWN_AGAIN, **_BY_A_PERSON},
 }
 

@@ -85,8 +85,8 @@ def compare(
     """Return what a run would do.
 
     ``selected`` are the names that may be submitted; what is paid is continued whether selected or not. ``missing``
-    are names and hashes of jobs that are done and whose file is not on the disk, ``back`` of jobs that are expired and
-    whose file is. ``listing``: the server has a list, in which jobs that are held are looked for.
+    are names and hashes of jobs that are done and whose file is not on the disk, ``back`` of jobs that are expired or
+    lost and whose file is. ``listing``: the server has a list, in which jobs that are held are looked for.
     """
     ledger = {(job.name, job.request_hash): job for job in jobs}
     asked = {(spec.name, spec.request_hash) for spec in specs}
@@ -105,7 +105,7 @@ def compare(
             fate, reason = Fate.LEAVE, "not selected"
         elif job.state is State.DONE and (job.name, job.request_hash) in missing:
             fate, reason = Fate.CONTINUE, "its file is gone from the disk: to be downloaded again"
-        elif job.state is State.EXPIRED and (job.name, job.request_hash) in back:
+        elif job.state in {State.EXPIRED, State.LOST} and (job.name, job.request_hash) in back:
             fate, reason = Fate.CONTINUE, "its file is on the disk again"
         elif job.name != spec.name:
             reason = f"{reason}; was called {job.name}"

@@ -169,7 +169,7 @@ def compared(campaign: Campaign, loaded: Loaded, selected: frozenset[str]) -> Pl
     _, jobs = read_ledger(campaign)
     outputs = campaign.outputs
     missing = [job for job in jobs if job.state is State.DONE and not outputs.intact(job)]
-    back = [job for job in jobs if job.state is State.EXPIRED and job.sha256 and outputs.intact(job)]
+    back = [job for job in jobs if job.state in {State.EXPIRED, State.LOST} and job.sha256 and outputs.intact(job)]
     return compare(
         loaded.specs,
         jobs,

@@ -6,7 +6,7 @@ What the old ledger alone knew is lost with it: what was paid and never arrived.
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -228,6 +228,9 @@ def _settings(name: str, believed: Sequence[Sidecar]) -> dict[str, Any]:
 
 def _rescued(ledger: Path, folders: Sequence[Path], believed: Sequence[Sidecar]) -> tuple[tuple[str, str], ...]:
     has = {one.facts["video_id"] for one in believed}
-    lines = [line for path, ours in rescue.found(ledger, folders) if ours for line in rescue.lines(path)]
+    lines: list[dict[str, Any]] = []
+    for path, ours in rescue.found(ledger, folders):
+        with suppress(OSError):  # the next run says so
+            lines += rescue.lines(path) if ours else ()
     found = {str(line.get("video_id")): str(line.get("name")) for line in lines if line.get("video_id") not in has}
     return tuple((name, video_id) for video_id, name in found.items())

@@ -55,6 +55,7 @@ class Reconciler:
         self._now = now
         self._one_at_a_time = anyio.Lock()
         self._last: _Reading | None = None
+        self._not_before = 0.0
         self._given: set[str] = set()
         self._asking: dict[tuple[str, str], tuple[float, Job]] = {}
 
@@ -64,9 +65,12 @@ class Reconciler:
         async with self._one_at_a_time:
             if self._last is None or self._last.began < asked or self._last.since > since:
                 began = anyio.current_time()
+                if began < self._not_before:
+                    return _proves_nothing("the server does not want to be asked for its list yet")
                 listing = await whole_list(self._page_after, since=since, now=self._now)
                 if listing.incomplete:
-                    return Silence(listing.incomplete, listing.retry_after)
+                    self._not_before = anyio.current_time() + (listing.retry_after or 0.0)
+                    return Silence(listing.incomplete)
                 self._last = _Reading(began, anyio.current_time() - began, since, listing)
             listing = self._last.listing
             claimed = {*await self._claimed(list(listing.videos)), *self._given}

@@ -96,8 +96,7 @@ class Run:
     async def _drive(self, job: Job, evidence: Evidence, holds_slot: bool) -> None:
         """Alternate between deciding and doing, until there is nothing more to do for the job in this run."""
         sense, posting = _Sense(self.tools.now), False
-        policy = replace(self.policy, replay=False, resubmit_absent=False) if job.orphaned else self.policy
-        while (action := next_action(job, evidence, sense.moment, policy)) is not None:
+        while (action := next_action(job, evidence, sense.moment, self._policy_for(job))) is not None:
             if isinstance(action, Do):
                 if posting and action is not Do.SUBMIT:
                     self.tools.posts.release()
@@ -119,6 +118,13 @@ class Run:
             self.tools.posts.release()
         if holds_slot:
             self.slots.release()
+
+    def _policy_for(self, job: Job) -> Policy:
+        if job.orphaned:
+            return replace(self.policy, replay=False, resubmit_absent=False)
+        if job.key_fingerprint != self.tools.key_fingerprint:  # one account, but another key may have other memories
+            return replace(self.policy, replay=False)
+        return self.policy
 
     async def _do(self, work: Do, job: Job, moment: Moment) -> Evidence:
         if work is Do.PREPARE and not self.wanted(job):

@@ -201,11 +201,10 @@ async def _reconcile(tools: Tools, job: Job, moment: Moment) -> LookupOutcome:
     if moment.tries > 1:
         await anyio.sleep(tools.profile.doubt.between * tools.rng.uniform(1.0, 1.2))
     outcome = await tools.reconciler.look_for(job)
-    forbidden = isinstance(outcome, Silence) and outcome.failure.http_status == 403  # to look, and only that
-    if isinstance(outcome, Silence) and outcome.failure.kind is not FailureKind.AMBIGUOUS and not forbidden:
-        _heed_silence(tools, outcome, moment)
+    if isinstance(outcome, Silence) and outcome.failure.kind is FailureKind.SERVER:
+        _unheard(tools, outcome.failure)
         return outcome
-    tools.signals.contact.heard()
+    tools.signals.contact.heard()  # what it refuses concerns looking, and nothing else
     if isinstance(outcome, Matched):
         tools.signals.cleared(job)
     return outcome
@@ -226,7 +225,7 @@ async def _poll(tools: Tools, job: Job, moment: Moment) -> PollOutcome:
 
 
 def _heed_silence(tools: Tools, silence: Silence, moment: Moment) -> None:
-    """Act on what the server said instead of an answer to a question: it concerns all who ask."""
+    """Act on what the server said instead of a status: it concerns all who ask for one."""
     kind, signals = silence.failure.kind, tools.signals
     if kind in {FailureKind.AUTH, FailureKind.QUOTA_EXHAUSTED}:
         signals.end(_CLOSING[kind], silence.failure)

@@ -146,9 +146,13 @@ class World:
         until: float | None = None,
         max_cost: float | None = None,
         resubmit_absent: bool = False,
+        key: str | None = None,
         **limits: float,
     ) -> Signals:
-        """One run of the shipped runner over these jobs. ``until``: seconds after which a signal would come."""
+        """One run of the shipped runner over these jobs. ``until``: seconds after which a signal would come.
+
+        ``key``: the fingerprint of the one that it has.
+        """
         bounds = replace(self.profile.limits, **limits)
         now = steady(self._now, anyio.current_time)
         signals = Signals(Contact())
@@ -181,7 +185,7 @@ class World:
                     max_in_flight=int(bounds.max_in_flight),
                     max_video_mib=int(bounds.max_video_mib),
                     signals=signals,
-                    key_fingerprint=None,
+                    key_fingerprint=key,
                     now=now,
                     rng=self.rng,
                     blocking=inline,

@@ -19,6 +19,8 @@ from typing import Any
 from pipeline.events import Accepted, Adopted
 from pipeline.jobs import Job
 
+_NAMES = ("name", "request_hash", "idempotency_key", "video_id", "status", "submitted_at")
+
 BALLAST = 1 << 20
 """Bytes: a hundred records and more, with their indexes and the write-ahead log."""
 
@@ -82,15 +84,14 @@ def rescue(job: Job, event: Accepted | Adopted, into: Sequence[Path]) -> str:
 
 
 def lines(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield what was rescued into the file; lines that a crash has cut are passed over. ``raw`` is bytes again."""
-    try:
-        written = path.read_text("utf-8", errors="replace").splitlines()
-    except FileNotFoundError:
-        return
-    for text in written:
+    """Yield what was rescued into the file; lines that a crash has cut are passed over. ``raw`` is bytes again.
+
+    Raises OSError.
+    """
+    for text in path.read_text("utf-8", errors="replace").splitlines():
         with suppress(ValueError, KeyError, TypeError, binascii.Error):
             line = json.loads(text)
-            yield {**line, "raw": base64.b64decode(line["raw"])}
+            yield {**{name: line[name] for name in _NAMES}, "raw": base64.b64decode(line["raw"])}
 
 
 def _ballast(ledger: Path) -> Path:

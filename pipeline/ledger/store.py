@@ -227,7 +227,12 @@ class SqliteLedger:
         """Record the ids that an earlier run could not; then lay the ballast anew."""
         with reading.translated(self._path):
             for path, ours in rescue.found(self._path, self._fallbacks):
-                lines = list(rescue.lines(path))
+                try:
+                    lines = list(rescue.lines(path))
+                except OSError as error:
+                    if not ours:
+                        continue
+                    raise LedgerError(f"{path} may hold paid ids, and cannot be read: {error.strerror}") from error
                 self._connection.execute("BEGIN IMMEDIATE")
                 homes = [self._bring_home_one(line) for line in lines]
                 self._connection.execute("COMMIT")
@@ -237,7 +242,8 @@ class SqliteLedger:
                         f"{path} has {strange[0]['video_id']}, paid for {strange[0]['name']}, and this ledger does not "
                         "know of it: bring the ledger back that it belongs to, or move the file away"
                     )
-                if all(homes):  # else a paid id must stay in sight
+                # Else a paid id must stay in sight; what lies elsewhere may be needed by the original of this copy.
+                if ours and lines and all(homes):
                     with suppress(OSError):  # read again, it changes nothing
                         path.replace(path.with_suffix(".read"))
             try:
@@ -246,19 +252,21 @@ class SqliteLedger:
                 raise LedgerError(f"there is no room for a run: {error.strerror}") from error
 
     def _bring_home_one(self, line: Mapping[str, Any]) -> bool | None:
-        """Record the id where it belongs. None where no job is known that it could belong to, False where a person has
-        decided about the job since."""
+        """Record the id where it belongs. None where no job is known that it could belong to, False where it cannot be
+        taken any more: a person has decided about the job since, or another job has the id."""
         row = self._connection.execute(_FIND_KEY, (line["idempotency_key"],)).fetchone()
         if row is None:
-            return None
+            earlier = self._connection.execute(_FIND_EARLIER, (line["idempotency_key"],)).fetchone()
+            return False if earlier else None
         job = job_from(row)
         if job.video_id is not None:
             return True
         known = {name: line[name] for name in ("video_id", "status", "submitted_at", "raw")}
         for event in (Accepted(**known), Adopted(**known, by="the rescue file")):
             if type(event) in TRANSITIONS[job.state]:
-                self._update(job, event)
-                return True
+                with suppress(DuplicateVideo):
+                    self._update(job, event)
+                    return True
         return False
 
     def _update(self, job: Job, event: Event) -> None:
@@ -305,6 +313,7 @@ class SqliteLedger:
 
 _FIND = f"SELECT {', '.join(COLUMNS)} FROM jobs WHERE name = ? AND request_hash = ?"  # noqa: S608  # our own names
 _FIND_KEY = f"SELECT {', '.join(COLUMNS)} FROM jobs WHERE idempotency_key = ?"  # noqa: S608
+_FIND_EARLIER = "SELECT 1 FROM events WHERE kind = 'intended' AND json_extract(data, '$.idempotency_key') = ? LIMIT 1"
 _UPDATE = {
     event: f"UPDATE jobs SET {''.join(f'{name} = ?, ' for name in changed)}state = ?"  # noqa: S608  # our own names
     " WHERE name = ? AND request_hash = ? AND state = ? AND attempt = ? RETURNING id"

@@ -2,16 +2,18 @@
 
 import json
 import os
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pipeline.blocking import inline
 from pipeline.errors import LedgerError
-from pipeline.events import Abandoned, Accepted, Doubted, Held, Intended
+from pipeline.events import Abandoned, Accepted, Doubted, Held, Intended, Resubmitted
 from pipeline.jobs import Failure, FailureKind, Job, Spec, State
 from pipeline.ledger import reading, rescue
 from pipeline.ledger.home import moved_in, remote_file_system
@@ -194,6 +196,53 @@ async def test_another_campaigns_paid_id_stays_where_it_is(tmp_path: Path) -> No
     opened(there, state).close()
     opened(here, state).close()
     assert jobs(here)["job-1#1"].video_id == "video_1"
+
+
+async def test_a_copy_does_not_take_the_originals_paid_id_away(tmp_path: Path) -> None:
+    here, copy, state = tmp_path / "here", tmp_path / "copy", tmp_path / "state"
+    here.mkdir()
+    with closing(opened(here)) as ledger:
+        job = await submitting(ledger)
+    shutil.copytree(here, copy)
+    rescue.rescue(job, ACCEPTED, rescue.places(here / "ledger.db", [state])[1:])
+    opened(copy, state).close()
+    opened(here, state).close()
+    assert jobs(here)["job-1#1"].video_id == "video_1"
+
+
+def test_what_is_odd_in_a_folder_of_others_stops_nobody(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    (state / ".callsheet-a-1.rescue.jsonl").mkdir(parents=True)
+    (state / ".callsheet-b-2.rescue.jsonl").symlink_to(state / ".callsheet-b-2.rescue.jsonl")
+    (state / ".callsheet-c-3.rescue.jsonl").write_bytes(b'{"raw": ""}\n\xff\n[]\n{}\n')
+    here = tmp_path / "here"
+    here.mkdir()
+    opened(here, state).close()
+    (here / "ledger.rescue.jsonl").mkdir()
+    with pytest.raises(LedgerError, match=r"ledger\.rescue\.jsonl may hold paid ids, and cannot be read"):
+        opened(here, state).close()
+
+
+async def test_an_id_that_another_job_has_stays_in_sight(tmp_path: Path) -> None:
+    with closing(opened(tmp_path)) as ledger:
+        first, second = await submitting(ledger, 1), await submitting(ledger, 2)
+    for job in (first, second):
+        rescue.rescue(job, ACCEPTED, rescue.places(tmp_path / "ledger.db", []))
+    for _ in range(2):
+        opened(tmp_path).close()
+    found = jobs(tmp_path)
+    assert (found["job-1#1"].video_id, found["job-2#1"].state) == ("video_1", State.SUBMITTING)
+    assert (tmp_path / "ledger.rescue.jsonl").exists()
+
+
+async def test_an_id_of_an_earlier_attempt_stops_nothing(tmp_path: Path) -> None:
+    with closing(opened(tmp_path)) as ledger:
+        doubt = await ledger.record(await submitting(ledger), Doubted(failure=FAILURE))
+        again = await ledger.record(doubt, Resubmitted(by="ada", approvals=1, sunk=0.0))
+        await ledger.record(again, replace(intended(1), attempt=2, idempotency_key="key-of-the-second"))
+    rescue.rescue(doubt, ACCEPTED, rescue.places(tmp_path / "ledger.db", []))
+    opened(tmp_path).close()
+    assert (tmp_path / "ledger.rescue.jsonl").exists()
 
 
 async def test_an_id_that_comes_after_a_persons_answer_stays_in_sight(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ WHERE: Mapping[Do, frozenset[State]] = {
     Do.RECONCILE: frozenset({State.IN_DOUBT, State.HELD}),
     Do.POLL: frozenset({State.SUBMITTED, State.LOST, State.STUCK}),
     Do.DOWNLOAD: frozenset({State.COMPLETED}),
-    Do.PLACE: frozenset({State.VERIFIED, State.EXPIRED}),
+    Do.PLACE: frozenset({State.VERIFIED, State.EXPIRED, State.LOST}),
 }
 """The states in which each work is done."""
 

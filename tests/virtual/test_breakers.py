@@ -8,7 +8,7 @@ from itertools import pairwise
 import anyio
 import httpx
 import pytest
-from world import World, after_waiting, answers, breaks, does_and_then, spec, waits
+from world import Fault, World, after_waiting, answers, breaks, does_and_then, spec, waits
 
 from pipeline.breakers import Signals, Stop
 from pipeline.jobs import FailureKind, State
@@ -158,19 +158,23 @@ async def test_an_account_that_is_empty_is_said_by_questions_too(world: World) -
 async def test_a_list_is_asked_for_again_when_the_server_wants_it(world_with_list: World) -> None:
     world = world_with_list
     world.fault("POST", "/videos", does_and_then(breaks(httpx.ReadError("cut"))))
-    world.fault("GET", "/videos", *[answers(429, b"{}", Retry_After="1000")] * 3)
+    world.fault("GET", "/videos", *[answers(429, b"{}", Retry_After="400")] * 2)
     await world.run(TWENTY[:1], **FAST)
     assert (states(world), len(world.bill())) == ({State.DONE: 1}, 1)
     asked = [when for when, method, path in world.seen if method == "GET" and path.endswith("/videos")]
-    assert min(after - before for before, after in pairwise(asked)) >= 1000
+    assert min(after - before for before, after in pairwise(asked)) >= 400
 
 
-async def test_a_list_that_is_forbidden_ends_no_run(world_with_list: World) -> None:
+@pytest.mark.parametrize("refusal", [answers(401), answers(402), answers(403), answers(429, b"{}", retry_after="3500")])
+async def test_a_list_that_is_refused_concerns_looking_and_nothing_else(world_with_list: World, refusal: Fault) -> None:
     world = world_with_list
     world.fault("POST", "/videos", does_and_then(breaks(httpx.ReadError("cut"))))
-    world.fault("GET", "/videos", *[answers(403)] * 100)
-    signals = await world.run(TWENTY[:3], **FAST)
-    assert (signals.stop, states(world)) == (None, {State.DONE: 2, State.IN_DOUBT: 1})
+    world.faults.append((lambda method, path: method == "GET" and path.endswith("/videos"), [refusal] * 100))
+    with anyio.fail_after(3600):
+        signals = await world.run(TWENTY[:8], **FAST)
+    assert (signals.stop, states(world)) == (None, {State.DONE: 7, State.IN_DOUBT: 1})
+    fetched = [when for when, _, path in world.seen if path.endswith("/content")]
+    assert max(fetched) < 300, "and nobody else waits for it"
 
 
 async def test_a_403_for_an_empty_account_is_no_jobs_fault(world: World) -> None:
@@ -223,13 +227,14 @@ async def test_the_earliest_expiry_is_downloaded_first(world: World) -> None:
     assert fetched[1:6] == [video_id for video_id in reversed(ids) if video_id != fetched[0]][:5]
 
 
-async def test_an_expired_video_whose_file_comes_back_is_done(world: World) -> None:
+@pytest.mark.parametrize(("status", "state"), [(410, State.EXPIRED), (404, State.LOST)])
+async def test_a_video_that_is_gone_and_whose_file_comes_back_is_done(world: World, status: int, state: State) -> None:
     await world.run(TWENTY[:1])
     video = world.folder / "videos/shot-0-t1.mp4"
     video.rename(world.folder / "kept")
-    world.fault("GET", "/content", answers(410))
+    world.fault("GET", "/content", *[answers(status)] * 60)
     await world.run(TWENTY[:1])
-    assert states(world) == {State.EXPIRED: 1}
+    assert states(world) == {state: 1}
     (world.folder / "kept").rename(video)
     world.seen.clear()
     await world.run(TWENTY[:1])

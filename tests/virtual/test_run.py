@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from random import Random
@@ -15,6 +16,7 @@ from pipeline.breakers import Stop
 from pipeline.errors import LedgerError
 from pipeline.jobs import State
 from pipeline.mp4 import Mp4, inspect
+from pipeline.profile import Abilities
 
 TWENTY = [spec(number) for number in range(20)]
 FAST = {"requests_per_minute": 6000, "polls_per_second": 100}
@@ -220,6 +222,16 @@ async def test_content_that_is_gone_for_good_is_an_expired_video(world: World) -
     world.fault("GET", "/content", answers(410))
     await world.run(TWENTY[:1])
     assert world.states() == {State.EXPIRED}
+
+
+async def test_a_request_is_not_repeated_with_another_key(world: World) -> None:
+    world.profile = replace(world.profile, abilities=Abilities(idempotency=True))
+    world.fault("POST", "/videos", *[does_and_then(breaks(httpx.ReadError("cut")))] * 30)
+    await world.run(TWENTY[:1])
+    posts = world.count("POST")
+    assert (world.states(), posts > 1) == ({State.IN_DOUBT}, True)
+    await world.run(TWENTY[:1], key="another")
+    assert (world.states(), world.count("POST")) == ({State.HELD}, posts)
 
 
 async def test_content_that_is_away_for_long_is_lost_and_fetched_when_it_is_back(world: World) -> None:
