@@ -252,13 +252,17 @@ def _kill_all(trial: Trial, subject: Subject, paid: Paid, kills: list[Kill], log
 
 
 def _give_another_chance(trial: Trial, kill: Kill, reached: bool, kills: list[Kill], most: int) -> None:
-    """A failpoint that was not reached, and a kill that does not count, come once more at the end."""
+    """A failpoint that was not reached, and a kill that does not count, come once more at the end.
+
+    Instead of one that was reached for nothing comes one at some instant: it would be reached for nothing again.
+    """
     if kill.failpoint is not None and not reached:
         trial.missed.append(kill.failpoint)
         if trial.missed.count(kill.failpoint) == 1:
             kills.append(Kill(kill.failpoint, number=1))
     if sum(kill.counts for kill in trial.kills) + len(kills) < most:
-        kills.append(replace(kill, number=1, after=kill.after + _WINDOW / 4))
+        failpoint = None if reached else kill.failpoint
+        kills.append(replace(kill, failpoint=failpoint, number=1, after=kill.after + _WINDOW / 4))
 
 
 def _next(kills: list[Kill], trial: Trial) -> Kill:
