@@ -37,9 +37,10 @@ from jsonschema import Draft202012Validator
 
 from pipeline import files
 from pipeline.blocking import inline
-from pipeline.events import Lost
-from pipeline.jobs import Failure, FailureKind, Spec, State
+from pipeline.events import Accepted, Lost
+from pipeline.jobs import Failure, FailureKind, Job, Spec, State
 from pipeline.ledger.lock import run_lock
+from pipeline.ledger.rescue import rescue as rescued
 from pipeline.ledger.store import SqliteLedger
 
 MANIFEST = """\
@@ -473,12 +474,10 @@ def test_what_was_paid_before_the_last_attempt_is_not_forgotten(finished: Path) 
 
 def test_ids_that_were_rescued_and_never_fetched_are_told(finished: Path) -> None:
     has = json.loads(sidecar(finished).read_text())["video_id"]
-    lines = [
-        {"name": name, "video_id": video_id, "raw": base64.b64encode(b"{}").decode()}
-        for name, video_id in (("late#1", "video_paid"), ("shot-1#1", has))
-    ]
     rescue = finished / "outputs/trip/ledger.rescue.jsonl"
-    rescue.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    for name, video_id in (("late#1", "video_paid"), ("shot-1#1", has)):
+        job = Job(name, "a" * 64, {}, "o", idempotency_key=name)
+        rescued(job, Accepted(video_id=video_id, status="queued", submitted_at=1.0, raw=b"{}"), [rescue])
     lose_the_ledger(finished)
     found = document(rebuilt := call(finished, "rebuild", "trip.yaml", "--json"), "rebuild")
     assert (rebuilt.returncode, found["rescued"]) == (1, [{"job": "late#1", "video_id": "video_paid"}])
