@@ -1,6 +1,7 @@
 """The verbs: one function each, plain values in and out. The only place where everything is put together.
 
-Real clocks, real randomness and the environment come in here and nowhere else.
+Real clocks, real randomness and the environment come in here, and for the person on call in ``resolving`` and
+``aftercare``; nowhere else.
 """
 
 import os
@@ -96,11 +97,8 @@ async def run(cleared: Cleared, *, progress: Progress) -> Ended:
     campaign = cleared.prepared.campaign
     campaign.outputs.make()
     with run_lock(campaign.lock) as lock:
-        if not campaign.ledger.exists() and (campaign.outputs.holds_videos() or was_run(lock.last)):
-            raise StorageError(
-                f"{campaign.folder} was run before, and its ledger is gone: running would pay for its videos again. "
-                "Bring ledger.db back, make it anew with `callsheet rebuild`, or choose another --output"
-            )
+        if not campaign.ledger.exists():
+            _refuse_to_begin_anew(campaign, lock)
         now = steady(time.time, lambda: time.clock_gettime(_SINCE_BOOT))
         ledger = SqliteLedger.create_or_open(
             campaign.ledger, now=now, blocking=in_threads(1), fallbacks=rescue_folders(campaign, os.environ)
@@ -112,6 +110,17 @@ async def run(cleared: Cleared, *, progress: Progress) -> Ended:
             return await _run(cleared, ledger, now, progress)
         finally:
             ledger.close()
+
+
+def _refuse_to_begin_anew(campaign: Campaign, lock: Lock) -> None:
+    """Raise StorageError where the ledger that is not there has been, and may have known what is paid."""
+    rendered = campaign.outputs.holds_videos()
+    if rendered or was_run(lock.last):
+        anew = "make it anew with `callsheet rebuild`, " if rendered else ""
+        raise StorageError(
+            f"{campaign.folder} was run before, and its ledger is gone: running would pay for its videos again. "
+            f"Bring ledger.db back, {anew}or choose another --output"
+        )
 
 
 async def _move_in(ledger: SqliteLedger, campaign: Campaign, lock: Lock, *, takeover: bool) -> str | None:

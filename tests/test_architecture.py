@@ -64,7 +64,7 @@ LIBRARIES = {
 
 FREE = {"anyio", "pipeline", *sys.stdlib_module_names}
 
-#: What the outside world leaks in by. Time is ``anyio.current_time``; the rest is handed in by ``commands``.
+#: What the outside world leaks in by. Time is ``anyio.current_time``; the rest is handed in, see GATES.
 WORLD = re.compile(
     r"os\.(environb?|getenvb?|putenv|unsetenv|urandom)|time\.(?!struct_time|gmtime|strftime)\w+"
     r"|(datetime\.)?(datetime\.(now|utcnow|today)|date\.today)|random\.(?!Random$)\w+|secrets\.\w+|uuid\.uuid[14]"

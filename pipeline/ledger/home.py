@@ -9,7 +9,8 @@ from typing import Any
 
 #: File systems over a network: their locks and their syncs are promises of somebody else.
 _REMOTE = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "ncpfs", "afs", "fuse.sshfs", "fuse.davfs"})
-_MOUNTS = Path("/proc/self/mountinfo")
+MOUNTS = Path("/proc/self/mountinfo")
+"""Where Linux says what is mounted where: mountinfo(5)."""
 
 
 def moved_in(
@@ -48,15 +49,14 @@ def _generation(record: Mapping[str, Any]) -> int:
     return number if isinstance(number, int) else 0
 
 
-def remote_file_system(path: Path, mounts: str | None = None) -> str | None:
-    """Return the kind of network file system that the path lies on, or None. ``mounts``: a mountinfo(5) text."""
-    if mounts is None:
-        try:
-            mounts = _MOUNTS.read_text("utf-8", errors="replace")
-        except OSError:
-            return None  # not Linux
+def remote_file_system(path: Path, mounts: Path) -> str | None:
+    """Return the kind of network file system that the path lies on, or None, also where there is no such list."""
+    try:
+        listed = mounts.read_text("utf-8", errors="replace")
+    except OSError:
+        return None  # not Linux
     best, kind = "", None
-    for line in mounts.splitlines():
+    for line in listed.splitlines():
         fields, _, rest = line.partition(" - ")
         point = re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), fields.split()[4]) if rest else ""
         if point and path.is_relative_to(point) and len(point) >= len(best):

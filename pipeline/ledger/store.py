@@ -58,7 +58,13 @@ class SqliteLedger:
 
     @classmethod
     def create_or_open(
-        cls, path: Path, *, now: Callable[[], float], blocking: Blocking, fallbacks: Sequence[Path] = ()
+        cls,
+        path: Path,
+        *,
+        now: Callable[[], float],
+        blocking: Blocking,
+        fallbacks: Sequence[Path] = (),
+        mounts: Path = home.MOUNTS,
     ) -> Self:
         """Open the ledger, or make it, readable by its owner only and synced with its folder.
 
@@ -66,7 +72,7 @@ class SqliteLedger:
         LedgerError for a file that is foreign, newer, damaged or far away; nothing is changed then.
         """
         with reading.translated(path):
-            remote = home.remote_file_system(path.parent.absolute())
+            remote = home.remote_file_system(path.parent.absolute(), mounts)
             if remote is not None:
                 raise LedgerError(f"a ledger needs a local disk, and this is {remote}")
             if not path.exists():

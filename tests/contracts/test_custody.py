@@ -26,7 +26,7 @@ def job(tmp_path: Path, clip: bytes) -> Job:
     assert isinstance(sealed, Fetched)
     verified = apply(JOB, Verified(sha256=sealed.sha256, bytes=sealed.bytes))
     placed = outputs.place(verified)
-    return apply(verified, Published(path=placed.path))  # type: ignore[union-attr]
+    return apply(verified, Published(path=placed.path))
 
 
 def wrongs(campaign: Path, job: Job) -> list[Wrong]:

@@ -22,7 +22,7 @@ from pipeline.errors import LedgerError
 from pipeline.events import Accepted, Completed, Event, Intended, Published, Verified
 from pipeline.evidence import Fetched, Placed
 from pipeline.jobs import Job, State
-from pipeline.ledger import home, reading
+from pipeline.ledger import reading
 from pipeline.ledger.lock import run_lock
 from pipeline.ledger.store import SqliteLedger
 from pipeline.outputs import Outputs
@@ -159,12 +159,11 @@ def test_a_program_that_the_run_began_does_not_keep_the_lock(tmp_path: Path) -> 
         assert child.poll() is None, "it was there all the time"
 
 
-def test_a_ledger_on_a_network_disk_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_ledger_on_a_network_disk_is_refused(tmp_path: Path) -> None:
     mounts = tmp_path / "mountinfo"
     mounts.write_text(f"22 1 8:1 / / rw - ext4 /dev/sda1 rw\n40 22 0:50 / {tmp_path} rw - nfs4 server:/x rw\n")
-    monkeypatch.setattr(home, "_MOUNTS", mounts)
     with pytest.raises(LedgerError, match="needs a local disk, and this is nfs4"):
-        SqliteLedger.create_or_open(tmp_path / "ledger.db", now=lambda: 5.0, blocking=inline)
+        SqliteLedger.create_or_open(tmp_path / "ledger.db", now=lambda: 5.0, blocking=inline, mounts=mounts)
     assert not (tmp_path / "ledger.db").exists()
 
 

@@ -2,10 +2,13 @@
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from disk.seam import watched
 
 from pipeline.errors import StorageError
 from pipeline.events import Published, Verified, apply
@@ -155,3 +158,20 @@ def test_a_folder_that_cannot_hold_videos_is_noticed_before_anything_is_spent(tm
     (tmp_path / "videos").write_text("a file")
     with pytest.raises(StorageError, match="videos"):
         outputs.probe()
+
+
+def test_a_part_file_is_never_written_through_a_link(outputs: Outputs, tmp_path: Path) -> None:
+    """Though somebody puts one there in the last instant, after what lay there was removed."""
+    victim = tmp_path / "precious"
+    victim.write_bytes(b"precious")
+
+    def plants(name: str, path: Path, arguments: tuple[Any, ...], proceed: Callable[[], Any]) -> Any:
+        try:
+            return proceed()
+        finally:
+            if name == "unlink" and path.suffix == ".part":
+                path.symlink_to(victim)
+
+    with watched(tmp_path, plants), pytest.raises(StorageError):
+        outputs.part(JOB)
+    assert victim.read_bytes() == b"precious"

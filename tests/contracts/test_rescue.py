@@ -16,7 +16,7 @@ from pipeline.errors import LedgerError
 from pipeline.events import Abandoned, Accepted, Doubted, Held, Intended, Resubmitted
 from pipeline.jobs import Failure, FailureKind, Job, Spec, State
 from pipeline.ledger import reading, rescue
-from pipeline.ledger.home import moved_in, remote_file_system
+from pipeline.ledger.home import MOUNTS, moved_in, remote_file_system
 from pipeline.ledger.store import SqliteLedger
 
 FAILURE = Failure(FailureKind.AMBIGUOUS, "no answer")
@@ -314,7 +314,7 @@ def test_a_ledger_that_was_begun_anew_is_nobodys_backup() -> None:
     assert moved_in(None, {"generation": 5}, HERE) == ({**HERE, "generation": 6}, None)
 
 
-MOUNTS = """\
+MOUNTED = """\
 22 1 8:1 / / rw - ext4 /dev/sda1 rw
 40 22 0:50 / /mnt/share rw - nfs4 server:/x rw
 41 22 0:51 / /mnt/with\\040space rw - cifs //s/x rw
@@ -332,10 +332,12 @@ MOUNTS = """\
         ("/mnt/shared/ledger.db", None),
     ],
 )
-def test_a_ledger_needs_a_local_disk(path: str, kind: str | None) -> None:
-    assert remote_file_system(Path(path), MOUNTS) == kind
+def test_a_ledger_needs_a_local_disk(tmp_path: Path, path: str, kind: str | None) -> None:
+    (tmp_path / "mountinfo").write_text(MOUNTED)
+    assert remote_file_system(Path(path), tmp_path / "mountinfo") == kind
 
 
 def test_what_this_machine_has_is_local(tmp_path: Path) -> None:
-    assert remote_file_system(tmp_path) is None
+    assert remote_file_system(tmp_path, MOUNTS) is None
+    assert remote_file_system(tmp_path, tmp_path / "nothing") is None, "not every system has such a list"
     assert os.path.ismount("/")

@@ -285,6 +285,23 @@ def test_there_must_be_a_ledger(folder: Path) -> None:
     assert list((folder / "outputs/trip").iterdir()) == [], "nothing is made where nothing was"
 
 
+# --- run --no-submit ---
+
+
+def test_what_is_paid_is_fetched_and_nothing_is_spent(folder: Path, server: Gateway, bill: Bill) -> None:
+    assert run(folder, server, "--select", "finale").returncode == 0
+    (folder / "outputs/trip/videos/finale-t1.mp4").unlink()
+    server.seen.clear()
+    assert run(folder, server, "--no-submit").returncode == 0
+    assert {name: job["state"] for name, job in jobs(folder).items()} == {
+        "finale#1": "done",
+        "shot-1#1": "planned",
+        "shot-2#1": "planned",
+    }
+    assert (folder / "outputs/trip/videos/finale-t1.mp4").exists()
+    assert (server.posts(), len(bill)) == (0, 1)
+
+
 # --- rebuild ---
 
 

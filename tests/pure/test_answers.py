@@ -31,9 +31,9 @@ def test_every_answer_that_is_offered_can_be_recorded(state: State) -> None:
 
 def test_one_more_attempt_adds_up_what_was_paid() -> None:
     again = answers.event(Answer.RESUBMIT, replace(JOB, approvals=1, sunk=0.4), by="me", now=0.0, video=None)
-    assert (again.approvals, again.sunk, again.video_id) == (2, 0.8, None)  # type: ignore[union-attr]
+    assert (again.approvals, again.sunk, again.video_id) == (2, 0.8, None)
     free = answers.event(Answer.RESUBMIT, replace(JOB, price=None), by="me", now=0.0, video=None)
-    assert free.sunk == 0.0  # type: ignore[union-attr]
+    assert free.sunk == 0.0
 
 
 def test_who_gives_up_is_written_down_with_why() -> None:
