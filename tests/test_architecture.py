@@ -19,8 +19,8 @@ FLOORS = [
     "errors jobs videos",
     """source document syntax scalars sayings hints templates tables naming filenames validation expansion manifest
        profile credential mp4 events evidence decisions plan limits blocking retrying report
-       breakers listing matching answers audits sidecars clock""",
-    "client files outputs custody ledger simulator",
+       breakers listing matching answers audits sidecars clock rules""",
+    "client files pages outputs custody ledger simulator",
     "steps runner supervision preparation reconciliation surroundings inquiry rebuilding",
     "commands resolving aftercare",
     "render progress documents stories cli",

@@ -51,9 +51,9 @@ def test_the_lowest_python_is_the_one_that_the_tools_check() -> None:
     assert f"Programming Language :: Python :: {lowest}" in PROJECT["classifiers"]
 
 
-def test_the_wheel_takes_in_the_folders_that_the_package_looks_for() -> None:
+def test_the_wheel_takes_in_what_the_package_looks_for() -> None:
     target = PYPROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]
-    assert target["force-include"] == {folder: f"pipeline/_{folder}" for folder in ("schemas", "manifests")}
+    assert target["force-include"] == {name: f"pipeline/_{name}" for name in ("schemas", "manifests", "docs/rules.md")}
     assert (PACKAGE / "py.typed").exists()
 
 
