@@ -34,6 +34,8 @@ _VARIABLES = click.option(
 )
 _SELECTION = (
     click.option("--select", multiple=True, metavar="GLOB|tag:TAG", help="Submit only jobs that fit. Repeatable."),
+    click.option("--sample", type=click.IntRange(min=1), metavar="N", help="Submit only N of them, drawn by --seed."),
+    click.option("--seed", type=int, default=0, metavar="S", help="Another seed draws another sample."),
     click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Submit only the first N of them."),
 )
 _ADDRESS = (
@@ -50,6 +52,7 @@ _PROFILE = click.option(
 _SPENDING = (
     click.option("--no-submit", is_flag=True, help="Fetch what is paid; spend nothing."),
     click.option("--max-cost", type=click.FloatRange(min=0), metavar="N", help="Stop before the campaign costs more."),
+    click.option("--price", type=click.FloatRange(min=0), metavar="N", help="What a second of video costs."),
 )
 _MANIFEST = click.argument("manifest", type=click.Path(path_type=Path))
 _TARGET = click.argument("target", metavar="MANIFEST|FOLDER", type=click.Path(exists=True, path_type=Path))
@@ -269,8 +272,6 @@ def _options(
     variables: Sequence[str] = (),
     output: Path = Path("outputs"),
     select: Sequence[str] = (),
-    limit: int | None = None,
-    base_url: str | None = None,
     **others: Any,
 ) -> Options:
     """Return the options; ``others`` go by the same name here and there."""
@@ -278,7 +279,7 @@ def _options(
     if any(not (name and equals) for name, equals, _ in pairs):
         raise click.UsageError("--var takes NAME=VALUE")
     named = {name: value for name, _, value in pairs}
-    return Options(output, named, tuple(select), limit, base_url, **others)
+    return Options(output, named, tuple(select), **others)
 
 
 def _command(verb: str, target: Path, options: Options) -> list[str]:

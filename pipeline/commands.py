@@ -239,7 +239,7 @@ async def _enrol(ledger: SqliteLedger, prepared: Prepared, options: Options) -> 
         "vars": {**prepared.remembered, **options.variables},
         "rebuilt": prepared.rebuilt and not prepared.wants_confirmation,  # which was given, else this is not reached
     }
-    await ledger.enrol(loaded.specs, settings=settings, max_cost=options.max_cost)
+    await ledger.enrol(loaded.specs, settings=settings, max_cost=prepared.max_cost)
 
 
 def _ended(status: Status, signals: Signals, selected: frozenset[str], received: int | None) -> Ended:

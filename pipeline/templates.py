@@ -6,7 +6,7 @@ No expressions, no environment, no attributes. What is put in is never read as a
 
 import re
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from pipeline import hints
@@ -41,15 +41,20 @@ class Fault(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What names mean. ``columns`` are those of the job's table: none without one, None where it cannot be read."""
+    """What names mean, and which were ``used``.
+
+    ``columns`` are those of the job's table: none without one, None where it cannot be read.
+    """
 
     names: Mapping[str, str | Slot]
     columns: Collection[str] | None = ()
     table: str | None = None
     advice: str = "declare it in `vars`"
+    used: set[str] = field(default_factory=set)
 
     def meaning(self, name: str) -> str | Slot | None:
         if name in self.names:
+            self.used.add(name)
             return self.names[name]
         column = name.removeprefix(ROW)
         there = self.columns is None or column in self.columns

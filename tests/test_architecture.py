@@ -18,9 +18,10 @@ PACKAGE = ROOT / "pipeline"
 FLOORS = [
     "errors jobs videos",
     """source document syntax scalars sayings hints templates tables naming filenames validation expansion manifest
+       drafts matrix advice images
        profile credential mp4 events evidence decisions plan limits blocking retrying report
        breakers listing matching answers audits sidecars clock""",
-    "client files outputs custody ledger simulator",
+    "client files folder including parquet outputs custody ledger simulator",
     "steps runner supervision preparation reconciliation surroundings inquiry rebuilding",
     "commands resolving aftercare",
     "render progress documents stories cli",
@@ -30,6 +31,10 @@ FLOORS = [
 MINGLING = {0, 1}
 #: The only imports across one of the other floors.
 ACROSS = {
+    ("files", "folder"),
+    ("files", "including"),
+    ("folder", "parquet"),
+    ("including", "folder"),
     ("runner", "steps"),
     ("steps", "reconciliation"),
     ("cli", "progress"),
@@ -53,6 +58,7 @@ LIBRARIES = {
     "httpx": "client",
     "jsonschema": "sayings validation simulator.refusals",
     "PIL": "simulator",
+    "pyarrow": "parquet",
     "rich": "render progress stories",
     "sqlite3": "ledger simulator.store",
     "starlette": "simulator",
