@@ -1,8 +1,9 @@
 """A manifest, a profile's rules and tables -> the jobs, and every mistake in them at its place. Pure."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from pipeline import hints, naming
@@ -12,7 +13,7 @@ from pipeline.errors import Edit, Problem
 from pipeline.filenames import Filenames
 from pipeline.images import Image
 from pipeline.jobs import Spec
-from pipeline.manifest import Entry, Manifest
+from pipeline.manifest import Entry, Layer, Manifest
 from pipeline.profile import RequestRules
 from pipeline.sayings import MISSING, Finding, shown
 from pipeline.tables import Number, Row, Table
@@ -32,13 +33,15 @@ Images = Callable[[Document, str], Image | str]
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """Where one job comes from."""
+    """Where one job comes from. ``written`` tells where the value at a path of it is; ``kept`` are columns."""
 
     spec: Spec
     entry: Entry
     draft: Draft
     table: Table | None
     row: Row
+    kept: Sequence[str]
+    written: Callable[[Path], Layer]
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,7 +280,8 @@ class _Maker:
             spec = Spec(name, take, request, output, origin, tags, metadata, self.drafted.enabled)
             everything.specs.append(spec)
             if name == everything.traced:
-                everything.trace = Trace(spec, self.entry, self.draft, self.table, row)
+                written = partial(everything.drafting.written, self.entry, self.draft)
+                everything.trace = Trace(spec, self.entry, self.draft, self.table, row, self.drafted.kept, written)
         if self.drafted.enabled:
             self._compare(row, everything.specs[-self.drafted.takes])
 

@@ -36,9 +36,9 @@ class Folder:
     """The folder of one manifest. ``problems`` are those of the files that could not be read."""
 
     def __init__(self, manifest: Path) -> None:
-        self.problems: list[Problem] = []
+        self.problems = list[Problem]()
         self._root = manifest.parent.resolve()
-        self._images: dict[Path | str, Image | str] = {}
+        self._images: dict[Path, Image | str] = {}
 
     def document(self, layer: Layer, written: str, path: Path, most: int) -> Document | None:
         """Return an included file; None, with a problem, where it cannot be read."""

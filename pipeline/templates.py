@@ -94,6 +94,15 @@ def bound(value: Any, scope: Scope, faults: list[Fault], path: tuple[str | int, 
     return value
 
 
+def names_in(value: Any) -> frozenset[str]:
+    """Return the names between the ``{{`` and ``}}`` of all texts in a value as it is written."""
+    if isinstance(value, str):
+        return frozenset(token[1].strip() for token in _TOKEN.finditer(value) if token[1] is not None)
+    if isinstance(value, dict):
+        return frozenset().union(*map(names_in, value.values()))
+    return frozenset().union(*map(names_in, value)) if isinstance(value, list) else frozenset()
+
+
 def slots(value: Any) -> frozenset[str | None]:
     """Return the columns that a bound value depends on, with None for the row's number."""
     if isinstance(value, Template):
