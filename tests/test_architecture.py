@@ -19,8 +19,8 @@ FLOORS = [
     "errors jobs videos",
     """source document syntax scalars sayings hints templates tables naming filenames validation expansion manifest
        profile credential mp4 events evidence decisions plan limits blocking retrying report
-       breakers listing matching answers audits sidecars clock""",
-    "client files outputs custody ledger simulator",
+       breakers listing matching answers audits sidecars clock images""",
+    "client files inputs outputs custody ledger simulator",
     "steps runner supervision preparation reconciliation surroundings inquiry rebuilding",
     "commands resolving aftercare",
     "render progress documents stories cli",
@@ -30,6 +30,7 @@ FLOORS = [
 MINGLING = {0, 1}
 #: The only imports across one of the other floors.
 ACROSS = {
+    ("inputs", "outputs"),
     ("runner", "steps"),
     ("steps", "reconciliation"),
     ("cli", "progress"),
