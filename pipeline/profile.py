@@ -25,12 +25,21 @@ class Auth:
 
 
 @dataclass(frozen=True, slots=True)
+class ReferenceRules:
+    """What the server takes as ``input_reference``: an image as text of this form (``images.as_text``), a URL."""
+
+    image: str | None = None
+    url: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class RequestRules:
     """``schema`` names a file in ``schemas/``; ``defaults`` are sent where the manifest is silent."""
 
     schema: str
     defaults: Mapping[str, Any]
     metadata: bool = False
+    input_reference: ReferenceRules = ReferenceRules()
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +114,12 @@ def profile_from(data: Mapping[str, Any]) -> Profile:
         title=data["title"],
         base_url=data["base_url"].rstrip("/"),
         auth=Auth(auth["scheme"], tuple(auth.get("env", ()))),
-        request=RequestRules(request["schema"], MappingProxyType(request["defaults"]), request.get("metadata", False)),
+        request=RequestRules(
+            schema=request["schema"],
+            defaults=MappingProxyType(request["defaults"]),
+            metadata=request.get("metadata", False),
+            input_reference=ReferenceRules(**request.get("input_reference", {})),
+        ),
         poll=PollPace(**data["poll"]),
         limits=Limits(**data["limits"]),
         transport=data.get("transport", "http"),
