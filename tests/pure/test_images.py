@@ -9,7 +9,10 @@ from random import Random
 
 import pytest
 
+from pipeline import files
 from pipeline.images import MAX_BYTES, Image, as_text, examine, from_data_url
+from pipeline.jobs import Spec
+from pipeline.validation import findings
 
 pillow = pytest.importorskip("PIL.Image", reason="Pillow is an extra: callsheet[simulator]")
 
@@ -84,7 +87,14 @@ def test_a_flipped_bit_in_a_png_is_found() -> None:
 
 @pytest.mark.parametrize(
     "data",
-    [b"GIF89a" + PNG, b"%PDF-1.7\n" + JPEG, b"\n" + PNG, b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"RIFF", b"\xff"],
+    [
+        b"GIF89a" + PNG,
+        b"%PDF-1.7\n" + JPEG,
+        b"\n" + PNG,
+        b"<svg xmlns='http://www.w3.org/2000/svg'/>",
+        b"RIFF",
+        b"\xff",
+    ],
 )
 def test_only_the_first_bytes_say_what_it_is(data: bytes) -> None:
     assert why_not(data) == "it is neither PNG nor JPEG nor WebP"
@@ -186,3 +196,41 @@ def test_a_data_url_has_one_form(text: str, told: str) -> None:
     found = from_data_url(text)
     assert isinstance(found, str)
     assert told in found
+
+
+def request(reference: object) -> dict[str, object]:
+    return {"model": "sora-2", "prompt": "A fox", "input_reference": reference}
+
+
+@each_whole
+def test_what_stands_for_an_image_keeps_to_the_rules_of_a_request(data: bytes, media_type: str) -> None:
+    found = examine(data)
+    assert isinstance(found, Image)
+    assert findings(request(found.reference), files.schema("sora-request")) == []
+
+
+@pytest.mark.parametrize(
+    ("reference", "told"),
+    [
+        (5, "input_reference must be text, not the number 5"),
+        ("", "input_reference must have at least 1 character, not 0"),
+        ({}, '"sha256" is missing'),
+        ({"path": "fox.png"}, 'unknown key "path"'),
+        ({"sha256": "../fox", "media_type": "image/png", "bytes": 1}, 'sha256 cannot be "../fox"'),
+        ({"sha256": "0" * 64, "media_type": "image/gif", "bytes": 1}, "media_type must be one of"),
+        ({"sha256": "0" * 64, "media_type": "image/png", "bytes": MAX_BYTES + 1}, "bytes must be at most 20,971,520"),
+    ],
+)
+def test_a_reference_that_no_request_can_have_is_said_in_words(reference: object, told: str) -> None:
+    found = findings(request(reference), files.schema("sora-request"))
+    assert any(told in finding.message for finding in found), found
+
+
+def test_the_bytes_tell_jobs_apart_and_their_way_into_the_manifest_does_not() -> None:
+    images = [examine(PNG), from_data_url(as_text(PNG, "image/png", "data_url")), examine(PNG + b"\0")]
+    hashes = [
+        Spec("n#1", 1, request(image.reference), "o", "m:1:1").request_hash
+        for image in images
+        if isinstance(image, Image)
+    ]
+    assert hashes[0] == hashes[1] != hashes[2]
