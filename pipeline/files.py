@@ -5,7 +5,7 @@ import json
 import os
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -15,6 +15,7 @@ from pipeline import hints, source, tables
 from pipeline.document import Document, Place
 from pipeline.errors import ManifestError, Problem, UsageError
 from pipeline.expansion import expand
+from pipeline.images import Image
 from pipeline.jobs import Spec
 from pipeline.manifest import Manifest, ordered, read
 from pipeline.profile import Limits, Profile, RequestRules, profile_from
@@ -25,12 +26,13 @@ from pipeline.validation import problems
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A manifest without mistakes, and what it asks for."""
+    """A manifest without mistakes, and what it asks for. ``images`` are those that requests refer to, by sha256."""
 
     manifest: Manifest
     profile: Profile
     specs: list[Spec]
     warnings: tuple[Problem, ...]
+    images: Mapping[str, Image] = field(default_factory=dict)
 
     @property
     def limits(self) -> Limits:
