@@ -131,6 +131,14 @@ def staged(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in (folder / "outputs/trip").glob("inputs/*")}
 
 
+def name(job: str) -> str:
+    return f"{PICTURES[job].sha256}.webp"
+
+
+def copy_of(folder: Path, job: str) -> Path:
+    return folder / "outputs/trip/inputs" / name(job)
+
+
 def sent(bill: Bill) -> list[str]:
     return sorted(line.get("input_reference", "") for line in bill.lines())
 
@@ -157,14 +165,17 @@ def test_only_what_may_be_submitted_is_staged(folder: Path, server: Gateway) -> 
     run(folder, server, select=("bare",))
     assert not (folder / "outputs/trip/inputs").exists()
     run(folder, server, select=("tag:dark",))
-    assert staged(folder) == {f"{PICTURES['crow'].sha256}.webp": PICTURES["crow"].data}
+    assert list(staged(folder)) == [name("crow")]
+    copy_of(folder, "crow").unlink()
+    run(folder, server)
+    assert list(staged(folder)) == [name("fox")], "the crow is done"
 
 
 @pytest.mark.parametrize("harm", [Path.unlink, lambda path: path.write_bytes(b"another picture")])
 def test_a_copy_that_is_damaged_after_the_enrolment_ends_the_run_before_anything_is_sent(
     folder: Path, server: Gateway, bill: Bill, harm: Callable[[Path], object]
 ) -> None:
-    copy = folder / "outputs/trip/inputs" / f"{PICTURES['fox'].sha256}.webp"
+    copy = copy_of(folder, "fox")
     with pytest.raises(StorageError, match=rf"{copy.name}: .*run again") as caught:
         run(folder, server, select=("fox",), onlooker=Onlooker(lambda: harm(copy)))
     assert caught.value.exit_code == 5
@@ -197,12 +208,21 @@ def test_the_image_of_a_job_in_doubt_is_staged_again_for_its_repetition(
     server.meddle = hears_nothing
     with pytest.RaisesGroup(AssertionError, flatten_subgroups=True):
         run(folder, server, profile="keyed.yaml", select=("fox",), onlooker=Leaves())
-    (copy,) = (folder / "outputs/trip/inputs").iterdir()
-    copy.unlink()
+    copy_of(folder, "fox").unlink()
     server.meddle = lambda method, path, act: act()
+    run(folder, server, profile="keyed.yaml", select=("bare",))
+    assert staged(folder) == {}, "not asked for in this run"
     assert run(folder, server, profile="keyed.yaml", select=("fox",)).exit_code == 0
-    assert copy.read_bytes() == PICTURES["fox"].data
-    assert sent(bill) == [base64.b64encode(PICTURES["fox"].data).decode()]
+    assert list(staged(folder)) == [name("fox")]
+    assert sent(bill) == ["", base64.b64encode(PICTURES["fox"].data).decode()]
+
+
+def test_nothing_is_staged_for_a_job_that_waits_for_a_person(folder: Path, server: Gateway) -> None:
+    server.meddle = hears_nothing
+    assert run(folder, server, select=("fox",)).exit_code == 3
+    copy_of(folder, "fox").unlink()
+    assert run(folder, server, select=("fox",)).exit_code == 3
+    assert staged(folder) == {}
 
 
 def test_every_document_names_the_image_and_none_has_it(folder: Path, server: Gateway) -> None:

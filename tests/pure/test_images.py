@@ -140,6 +140,26 @@ def test_long_rows_of_nothing_come_to_an_end(filler: bytes) -> None:
     assert why_not(b"\xff\xd8" + filler * ((1 << 20) // len(filler)))
 
 
+LOSSLESS = WHOLE["lossless WebP"][0]
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (PNG[:8] + chunk(b"tEXt", bytes(16)) + PNG[8:], "PNG, and is damaged"),
+        (WEBP[:23] + b"\0" + WEBP[24:], "WebP, and is damaged"),
+        (LOSSLESS[:20] + b"\0" + LOSSLESS[21:], "WebP, and is damaged"),
+        (WEBP[:12] + b"ICCP" + WEBP[16:], "WebP, and is damaged"),
+        (WEBP[:16] + struct.pack("<I", len(WEBP)) + WEBP[20:], "WebP, and ends too early"),
+        (JPEG[:2] + JPEG[-2:] + JPEG[2:], "JPEG, and is damaged"),
+        (JPEG[:2] + JPEG[JPEG.index(b"\xff\xda") :], "JPEG, and is damaged"),
+        (JPEG[:2] + JPEG[2:].replace(b"\xff\xc4", b"\0\xc4"), "JPEG, and is damaged"),
+    ],
+)
+def test_what_begins_well_and_goes_on_badly_is_damaged(data: bytes, told: str) -> None:
+    assert told in why_not(data)
+
+
 def test_a_png_without_a_picture_is_none() -> None:
     empty = PNG[:33] + chunk(b"IEND", b"")
     assert "no picture" in why_not(empty)
