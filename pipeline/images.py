@@ -125,7 +125,7 @@ def _jpeg(data: bytes) -> tuple[int, int]:
         if kind in _FRAMES:
             height, width = struct.unpack_from(">HH", data, position + 3)
             size = width, height
-        if length < 2 or kind in {_SCAN, _END[1]}:
+        if kind in {_SCAN, _END[1]}:
             raise _Flaw(_DAMAGED)
         position += length
     raise _Flaw(_CUT_OFF if position >= len(data) - 1 else _DAMAGED)

@@ -16,7 +16,9 @@ from pipeline import files
 from pipeline.credential import Secret, find_key
 from pipeline.errors import UsageError
 from pipeline.files import Loaded
-from pipeline.jobs import Job, Spec, State
+from pipeline.images import Image
+from pipeline.inputs import Inputs
+from pipeline.jobs import DOUBTFUL, Job, Spec, State
 from pipeline.ledger import reading
 from pipeline.outputs import Outputs
 from pipeline.plan import Fate, Plan, compare
@@ -72,6 +74,10 @@ class Campaign:
     @property
     def outputs(self) -> Outputs:
         return Outputs(self.folder)
+
+    @property
+    def inputs(self) -> Inputs:
+        return Inputs(self.folder)
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +221,21 @@ def compared(campaign: Campaign, loaded: Loaded, selected: frozenset[str]) -> Pl
         back=_keys(back),
         listing=loaded.profile.abilities.list,
     )
+
+
+def wanted_images(prepared: Prepared) -> tuple[Image, ...]:
+    """Return, each once, the images of the jobs that a run may submit: new ones, and those that are in doubt."""
+    plan, images = prepared.plan, prepared.loaded.images
+    if not plan.has_work:
+        return ()
+    may_be_sent = [
+        item.spec.request.get("input_reference")
+        for item in plan.items
+        if item.spec and item.name in prepared.selected
+        if item.fate is Fate.SUBMIT or (item.job and item.job.state in DOUBTFUL)
+    ]
+    wanted = dict.fromkeys(reference["sha256"] for reference in may_be_sent if isinstance(reference, Mapping))
+    return tuple(images[sha256] for sha256 in wanted if sha256 in images)
 
 
 def _keys(jobs: Iterable[Job]) -> frozenset[tuple[str, str]]:

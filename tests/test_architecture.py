@@ -18,11 +18,11 @@ PACKAGE = ROOT / "pipeline"
 FLOORS = [
     "errors jobs videos",
     """source document syntax scalars sayings hints templates tables naming filenames validation expansion manifest
-       drafts matrix advice images
+       drafts matrix advice images edits explaining
        profile credential mp4 events evidence decisions plan limits blocking retrying report
        breakers listing matching answers audits sidecars clock""",
-    "client files folder including parquet outputs custody ledger simulator",
-    "steps runner supervision preparation reconciliation surroundings inquiry rebuilding",
+    "client files folder including parquet inputs outputs custody ledger simulator",
+    "steps runner supervision fixing preparation reconciliation surroundings inquiry rebuilding",
     "commands resolving aftercare",
     "render progress documents stories cli",
     "__main__",
@@ -35,6 +35,7 @@ ACROSS = {
     ("files", "including"),
     ("folder", "parquet"),
     ("including", "folder"),
+    ("inputs", "outputs"),
     ("runner", "steps"),
     ("steps", "reconciliation"),
     ("cli", "progress"),
