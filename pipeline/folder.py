@@ -8,6 +8,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
+from dataclasses import replace
 from io import TextIOWrapper
 from pathlib import Path
 from typing import BinaryIO
@@ -86,7 +87,8 @@ class Folder:
             if path is None:
                 return "the image lies outside the manifest's folder"
             if path not in self._images:
-                self._images[path] = images.examine(content(path, images.MAX_BYTES))
+                found = images.examine(content(path, images.MAX_BYTES))
+                self._images[path] = replace(found, data=None, path=path) if isinstance(found, Image) else found
         except (OSError, ValueError, RuntimeError) as error:
             return f"the image cannot be read: {why(error)}"
         found = self._images[path]

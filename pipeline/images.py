@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 MAX_BYTES = 20 << 20
@@ -25,18 +26,23 @@ SUFFIXES: Mapping[str, str] = {"image/png": ".png", "image/jpeg": ".jpg", "image
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """A whole image. Width and height are those that its header gives, whatever its EXIF says about turning it."""
+    """A whole image. Width and height are those that its header gives, whatever its EXIF says about turning it.
 
-    data: bytes = field(repr=False)
+    One that lies in a file has its path, and its data can be let go: a campaign may have thousands.
+    """
+
+    data: bytes | None = field(repr=False)
+    length: int
     media_type: str
     width: int
     height: int
     sha256: str
+    path: Path | None = None
 
     @property
     def reference(self) -> dict[str, Any]:
         """What stands for the image in a request: it names the bytes and has none, so a ledger stays small."""
-        return {"sha256": self.sha256, "media_type": self.media_type, "bytes": len(self.data)}
+        return {"sha256": self.sha256, "media_type": self.media_type, "bytes": self.length}
 
 
 def examine(data: bytes) -> Image | str:
@@ -54,7 +60,7 @@ def examine(data: bytes) -> Image | str:
         return f"it begins as {_NAMES[media_type]}, and {_CUT_OFF}"
     if not (0 < width <= _LONGEST_SIDE and 0 < height <= _LONGEST_SIDE):
         return f"it says that it is {width}x{height} pixels large"
-    return Image(data, media_type, width, height, sha256(data).hexdigest())
+    return Image(data, len(data), media_type, width, height, sha256(data).hexdigest())
 
 
 def from_data_url(text: str) -> Image | str:

@@ -34,8 +34,15 @@ class Inputs:
         with storage_errors(path):
             self._make()
             if _content(path, reference) is None:
-                _write(path, image.data)
+                _write(path, self._original(image))
             sync_folder(self._folder)  # also of a name that a killed run gave
+
+    @staticmethod
+    def _original(image: Image) -> bytes:
+        data = image.data if image.path is None else _content(image.path, image.reference)
+        if data is None:
+            raise StorageError(f"{image.path} changed while it was about to be copied: nothing was sent, run again")
+        return data
 
     def read(self, reference: Mapping[str, Any]) -> bytes:
         """Return the bytes of the image that a request refers to. Raises StorageError where they are not here."""

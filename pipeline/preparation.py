@@ -91,7 +91,7 @@ class Prepared:
     selected: frozenset[str]
     remembered: Mapping[str, str]
     rebuilt: bool
-    max_cost: float | None
+    max_cost: float | None = None
 
     @property
     def wants_confirmation(self) -> bool:
