@@ -8,63 +8,44 @@ from contextlib import suppress
 from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Any, TextIO, TypeVar
+from typing import Any, TextIO
 
 import anyio
 import click
 
-from pipeline import __version__, aftercare, commands, documents, render, report, resolving, stories
+from pipeline import (
+    __version__,
+    aftercare,
+    annotations,
+    authoring,
+    commands,
+    documents,
+    render,
+    report,
+    resolving,
+    stories,
+)
 from pipeline.answers import Answer
 from pipeline.errors import CallsheetError, ManifestError
-from pipeline.preparation import Options, Prepared
+from pipeline.options import (
+    ADDRESS,
+    FORMAT,
+    JSON,
+    MANIFEST,
+    MANIFESTS,
+    OUTPUT,
+    PROFILE,
+    SELECTION,
+    SPENDING,
+    TARGET,
+    VARIABLES,
+    command_line,
+    format_of,
+    options_of,
+    taking,
+)
+from pipeline.preparation import Prepared
 from pipeline.progress import progress_on
-
-_F = TypeVar("_F", bound=Callable[..., Any])
-
-_JSON = click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
-_OUTPUT = click.option(
-    "--output",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path("outputs"),
-    show_default=True,
-    help="Folder that holds a folder for each campaign.",
-)
-_VARIABLES = click.option(
-    "--var", "variables", multiple=True, metavar="NAME=VALUE", help="Set one of the manifest's vars. Repeatable."
-)
-_SELECTION = (
-    click.option("--select", multiple=True, metavar="GLOB|tag:TAG", help="Submit only jobs that fit. Repeatable."),
-    click.option("--sample", type=click.IntRange(min=1), metavar="N", help="Submit only N of them, drawn by --seed."),
-    click.option("--seed", type=int, default=0, metavar="S", help="Another seed draws another sample."),
-    click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Submit only the first N of them."),
-)
-_ADDRESS = (
-    click.option("--base-url", metavar="URL", help="Send requests, and the key, to this address instead."),
-    click.option("--allow-http", is_flag=True, help="Allow a key over plain http to another machine."),
-    click.option("--same-account", is_flag=True, help="The key is another one of the account that paid."),
-)
-_PROFILE = click.option(
-    "--profile",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="A server's profile of your own; its name is the manifest's provider.",
-)
-_SPENDING = (
-    click.option("--no-submit", is_flag=True, help="Fetch what is paid; spend nothing."),
-    click.option("--max-cost", type=click.FloatRange(min=0), metavar="N", help="Stop before the campaign costs more."),
-    click.option("--price", type=click.FloatRange(min=0), metavar="N", help="What a second of video costs."),
-)
-_MANIFEST = click.argument("manifest", type=click.Path(path_type=Path))
-_TARGET = click.argument("target", metavar="MANIFEST|FOLDER", type=click.Path(exists=True, path_type=Path))
-
-
-def _with(*decorators: Callable[[Any], Any]) -> Callable[[_F], _F]:
-    def decorate(function: _F) -> _F:
-        for decorator in reversed(decorators):
-            function = decorator(function)
-        return function
-
-    return decorate
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -74,22 +55,35 @@ def cli() -> None:
 
 
 @cli.command()
-@_with(_MANIFEST, _JSON, _VARIABLES, *_SELECTION, _PROFILE)
-def validate(manifest: Path, as_json: bool, **options: Any) -> int:
-    """Check a manifest. Shows every mistake, sends nothing."""
-    loaded = commands.validate(manifest, _options(**options))
-    if as_json:
-        _print_json(report.problems_document(loaded.warnings))
-    else:
-        render.valid(render.terminal(stderr=False), loaded, manifest)
+@click.argument("manifest", default=Path("callsheet.yaml"), metavar="[FILE]", type=click.Path(path_type=Path))
+def init(manifest: Path) -> int:
+    """Write a first manifest (callsheet.yaml), and the schema for editors beside it. Overwrites no manifest."""
+    render.begun(render.terminal(stderr=False), manifest, authoring.begin(manifest))
     return 0
 
 
 @cli.command()
-@_with(_MANIFEST, _JSON, _OUTPUT, _VARIABLES, *_SELECTION, *_ADDRESS, _PROFILE, *_SPENDING)
+@taking(MANIFESTS, *FORMAT, VARIABLES, *SELECTION, PROFILE)
+def validate(manifests: tuple[Path, ...], form: str | None, as_json: bool, **options: Any) -> int:
+    """Check manifests. Shows every mistake, sends nothing."""
+    form = format_of(form, as_json=as_json)
+    found = authoring.check(manifests, options_of(**options))
+    if form == "json":
+        _print_json(report.problems_document(found.problems))
+    elif form == "github":
+        click.echo(annotations.commands(found.problems), nl=False)
+    elif form == "sarif":
+        _print_json(annotations.sarif(found.problems, authoring.rulebook(), version=__version__, folder=Path.cwd()))
+    else:
+        render.checked(render.terminal(stderr=False), found)
+    return found.exit_code
+
+
+@cli.command()
+@taking(MANIFEST, JSON, OUTPUT, VARIABLES, *SELECTION, *ADDRESS, PROFILE, *SPENDING)
 def plan(manifest: Path, as_json: bool, **options: Any) -> int:
     """Show what a run would do, and why. Needs no key and no network."""
-    prepared = commands.plan(manifest, _options(**options))
+    prepared = commands.plan(manifest, options_of(**options))
     render.warnings(render.terminal(stderr=True), prepared.loaded.warnings)
     if as_json:
         _print_json(_plan_document(prepared))
@@ -99,7 +93,7 @@ def plan(manifest: Path, as_json: bool, **options: Any) -> int:
 
 
 @cli.command()
-@_with(_MANIFEST, _JSON, _OUTPUT, _VARIABLES, *_SELECTION, *_ADDRESS, _PROFILE, *_SPENDING)
+@taking(MANIFEST, JSON, OUTPUT, VARIABLES, *SELECTION, *ADDRESS, PROFILE, *SPENDING)
 @click.option("--yes", is_flag=True, help="Spend without being asked.")
 @click.option(
     "--resubmit-absent", is_flag=True, help="Pay again for a job in doubt that the server's list does not show."
@@ -115,7 +109,7 @@ def plan(manifest: Path, as_json: bool, **options: Any) -> int:
 def run(manifest: Path, as_json: bool, **options: Any) -> int:
     """Render what is missing. Run it again after a crash, a Ctrl-C, or a change: nothing is paid twice."""
     console = render.terminal(stderr=True)
-    cleared = commands.cleared(manifest, _options(**options), confirm=_confirm)
+    cleared = commands.cleared(manifest, options_of(**options), confirm=_confirm)
     render.warnings(console, cleared.prepared.loaded.warnings)
     with progress_on(console) as progress:
         end = anyio.run(partial(commands.run, cleared, progress=progress))
@@ -127,29 +121,29 @@ def run(manifest: Path, as_json: bool, **options: Any) -> int:
 
 
 @cli.command()
-@_with(_TARGET, _JSON, _OUTPUT)
+@taking(TARGET, JSON, OUTPUT)
 def status(target: Path, as_json: bool, **options: Any) -> int:
     """Show where a campaign stands, also while it runs. Takes the manifest or the campaign's folder."""
-    _answer(as_json, report.status_document, render.status, commands.status(target, _options(**options)))
+    _answer(as_json, report.status_document, render.status, commands.status(target, options_of(**options)))
     return 0
 
 
 @cli.command()
-@_with(_TARGET)
+@taking(TARGET)
 @click.argument("job")
-@_with(_JSON, _OUTPUT)
+@taking(JSON, OUTPUT)
 def show(target: Path, job: str, as_json: bool, **options: Any) -> int:
     """Print a job's whole story: its request, every event with its time, what the server answered."""
-    _answer(as_json, documents.show_document, stories.show, aftercare.show(target, _options(**options), job))
+    _answer(as_json, documents.show_document, stories.show, aftercare.show(target, options_of(**options), job))
     return 0
 
 
 @cli.command()
-@_with(_TARGET)
+@taking(TARGET)
 @click.argument("job", required=False)
 @click.argument("answer", type=click.Choice([answer.value for answer in Answer]), required=False)
 @click.argument("video_id", required=False)
-@_with(_JSON, _OUTPUT, *_ADDRESS, _PROFILE)
+@taking(JSON, OUTPUT, *ADDRESS, PROFILE)
 @click.option("--yes", is_flag=True, help="Allow paying once more without being asked.")
 def resolve(
     target: Path, job: str | None, answer: str | None, video_id: str | None, as_json: bool, **options: Any
@@ -157,9 +151,9 @@ def resolve(
     """Show the jobs that wait for a person, or answer one: adopt VIDEO_ID, resubmit, or abandon."""
     if (answer == Answer.ADOPT) != (video_id is not None):
         raise click.UsageError("adopt takes the id of a video, and nothing else does")
-    chosen = _options(**options)
+    chosen = options_of(**options)
     if job is None or answer is None:
-        found, command = resolving.questions(target, chosen, job), _command("resolve", target, chosen)
+        found, command = resolving.questions(target, chosen, job), command_line("resolve", target, chosen)
         _answer(as_json, documents.questions_document, stories.questions, found, command)
         return 0
     work = partial(resolving.resolve, target, chosen, job, Answer(answer), video_id, confirm=_confirm_once_more)
@@ -168,33 +162,33 @@ def resolve(
 
 
 @cli.command()
-@_with(_TARGET, _JSON, _OUTPUT)
+@taking(TARGET, JSON, OUTPUT)
 def verify(target: Path, as_json: bool, **options: Any) -> int:
     """Read every finished video again and compare it, and its sidecar, with the ledger. Asks no server."""
-    found = aftercare.verify(target, _options(**options))
+    found = aftercare.verify(target, options_of(**options))
     _answer(as_json, documents.verify_document, stories.verify, found)
     return found.exit_code
 
 
 @cli.command()
-@_with(_TARGET, _JSON, _OUTPUT)
+@taking(TARGET, JSON, OUTPUT)
 def rebuild(target: Path, as_json: bool, **options: Any) -> int:
     """Make a ledger that is gone anew, of the sidecars beside the videos."""
-    found = anyio.run(aftercare.rebuild, target, _options(**options))
+    found = anyio.run(aftercare.rebuild, target, options_of(**options))
     _answer(as_json, documents.rebuild_document, stories.rebuild, found)
     return found.exit_code
 
 
 @cli.command()
-@_with(_TARGET, _JSON, _OUTPUT, *_ADDRESS, _PROFILE)
+@taking(TARGET, JSON, OUTPUT, *ADDRESS, PROFILE)
 @click.option(
     "--ids", type=click.Path(path_type=Path), metavar="FILE", help="Compare with these ids: a CSV, or one a line."
 )
 def audit(target: Path, as_json: bool, ids: Path | None, **options: Any) -> int:
     """Compare the ledger with the server's list: videos that no job has, jobs that the server lacks, their cost."""
-    chosen = _options(**options)
+    chosen = options_of(**options)
     found = anyio.run(aftercare.audit, target, chosen, ids)
-    _answer(as_json, documents.audit_document, stories.audit, found, _command("resolve", target, chosen))
+    _answer(as_json, documents.audit_document, stories.audit, found, command_line("resolve", target, chosen))
     return found.exit_code
 
 
@@ -207,6 +201,18 @@ def simulate(port: int, state: Path | None, videos: str, speed: float) -> int:
     """Serve the simulator on a loopback port. Prints its address first."""
     started = partial(print, flush=True)
     anyio.run(partial(commands.simulate, port=port, state=state, stock=videos == "stock", speed=speed, started=started))
+    return 0
+
+
+@cli.command()
+@click.argument("what", metavar="[CODE]", required=False)
+def explain(what: str | None) -> int:
+    """Say what the code of a mistake means, with examples; without one, list all codes."""
+    console = render.terminal(stderr=False)
+    if what is None:
+        render.rules(console, authoring.rulebook().values())
+    else:
+        render.rule(console, authoring.rule(what))
     return 0
 
 
@@ -254,7 +260,7 @@ def _main(arguments: Sequence[str]) -> int:
         if "--json" in arguments:
             _print_json(report.problems_document(error.problems))
         else:
-            render.problems(render.terminal(stderr=arguments[0] != "validate"), error.problems)
+            render.problems(render.terminal(stderr=True), error.problems)
         return error.exit_code
     except CallsheetError as error:
         render.failure(render.terminal(stderr=True), str(error))
@@ -265,30 +271,6 @@ def _main(arguments: Sequence[str]) -> int:
     except (click.Abort, KeyboardInterrupt):
         render.failure(render.terminal(stderr=True), "stopped")
         return 130
-
-
-def _options(
-    *,
-    variables: Sequence[str] = (),
-    output: Path = Path("outputs"),
-    select: Sequence[str] = (),
-    **others: Any,
-) -> Options:
-    """Return the options; ``others`` go by the same name here and there."""
-    pairs = [text.partition("=") for text in variables]
-    if any(not (name and equals) for name, equals, _ in pairs):
-        raise click.UsageError("--var takes NAME=VALUE")
-    named = {name: value for name, _, value in pairs}
-    return Options(output, named, tuple(select), **others)
-
-
-def _command(verb: str, target: Path, options: Options) -> list[str]:
-    """Return the beginning of a command about the same campaign, at the same server."""
-    words = ["callsheet", verb, str(target)]
-    words += [] if options.output == Options().output else ["--output", str(options.output)]
-    words += [] if options.base_url is None else ["--base-url", options.base_url]
-    words += [] if options.profile is None else ["--profile", str(options.profile)]
-    return words + ["--allow-http"] * options.allow_http + ["--same-account"] * options.same_account
 
 
 def _on_a_terminal() -> bool:

@@ -14,13 +14,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.authoring import Checked
 from pipeline.commands import Ended
 from pipeline.errors import Problem
-from pipeline.files import Loaded
 from pipeline.jobs import FOR_A_PERSON, Job, State
 from pipeline.plan import Fate, Item
 from pipeline.preparation import Prepared
 from pipeline.report import Estimate, Status
+from pipeline.rules import Rule
 
 _ESCAPED = (
     {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
@@ -30,6 +31,7 @@ _ESCAPED = (
 )
 
 _COLOURS = {State.DONE: "green", State.FAILED: "red", State.EXPIRED: "red"} | dict.fromkeys(FOR_A_PERSON, "yellow")
+_SEVERITIES = {"error": "red", "warning": "yellow"}
 _LINE_END = re.compile(r"\r\n?|\n")  # YAML's; splitlines() knows more
 _SHOWN_AT_MOST = 20
 
@@ -55,10 +57,12 @@ def problems(console: Console, found: Sequence[Problem]) -> None:
     """Print each problem with its place, the line it is on, and the fix."""
     lines: dict[str, list[str]] = {}
     for problem in found:
-        colour = "red" if problem.severity == "error" else "yellow"
         place = f"{safe(problem.file)}:{problem.line}:{problem.column}: "
         head = Text.assemble(
-            (place, "bold"), (f"{problem.severity}[{problem.rule}]", colour), ": ", safe(problem.message)
+            (place, "bold"),
+            (f"{problem.severity}[{problem.rule}]", _SEVERITIES[problem.severity]),
+            ": ",
+            safe(problem.message),
         )
         console.print(head)
         _print_excerpt(console, problem, lines)
@@ -73,9 +77,43 @@ def warnings(console: Console, found: Sequence[Problem]) -> None:
         problems(console, found)
 
 
-def valid(console: Console, loaded: Loaded, manifest: Path) -> None:
-    warnings(console, loaded.warnings)
-    console.print(f"{safe(manifest)}: {count(len(loaded.specs), 'job')}, no errors")
+def begun(console: Console, manifest: Path, schema: Path) -> None:
+    """Print what was written, and what to do with it."""
+    console.print(f"{safe(manifest)}: a first manifest; {safe(schema)}: what editors complete it by")
+    console.print(f"Next: callsheet run {safe(manifest)}")
+
+
+def checked(console: Console, found: Checked) -> None:
+    """Print what is wrong with manifests, and which of them can be run."""
+    if found.problems:
+        problems(console, found.problems)
+    for manifest, jobs in found.jobs.items():
+        console.print(f"{safe(manifest)}: {count(jobs, 'job')}, no errors")
+
+
+def rules(console: Console, found: Iterable[Rule]) -> None:
+    """Print the codes of all rules with what each of them says."""
+    listed = list(found)
+    width = max(len(one.code) for one in listed)
+    for one in listed:
+        severity = (f"{one.severity:9}", _SEVERITIES[one.severity])
+        console.print(Text.assemble((f"{one.code:{width}}", "bold"), "  ", severity, one.summary))
+
+
+def rule(console: Console, found: Rule) -> None:
+    """Print what a rule means, with its examples."""
+    console.print(Text.assemble((found.severity, _SEVERITIES[found.severity]), (f"[{found.code}]", "bold")))
+    for paragraph in (found.summary, *found.advice):
+        console.print()
+        console.print(Text(paragraph), soft_wrap=False)
+    for example in found.examples:
+        wrong = example.verdict == "wrong"
+        console.print(Text("\nWrong:" if wrong else "\nRight:", "bold red" if wrong else "bold green"))
+        for name, text in (("", example.manifest), *example.files):
+            if name:
+                console.print(Text(f"  {name}:", "dim"))
+            for line in text.splitlines():
+                console.print(Text(f"    {line}".rstrip()))
 
 
 def failure(console: Console, message: str) -> None:

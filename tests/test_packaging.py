@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from click.testing import CliRunner
 from jsonschema import Draft202012Validator
 
 import pipeline
 from pipeline import files
+from pipeline.cli import cli
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = Path(pipeline.__file__).resolve().parent
@@ -51,9 +54,9 @@ def test_the_lowest_python_is_the_one_that_the_tools_check() -> None:
     assert f"Programming Language :: Python :: {lowest}" in PROJECT["classifiers"]
 
 
-def test_the_wheel_takes_in_the_folders_that_the_package_looks_for() -> None:
+def test_the_wheel_takes_in_what_the_package_looks_for() -> None:
     target = PYPROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]
-    assert target["force-include"] == {folder: f"pipeline/_{folder}" for folder in ("schemas", "manifests")}
+    assert target["force-include"] == {name: f"pipeline/_{name}" for name in ("schemas", "manifests", "docs/rules.md")}
     assert (PACKAGE / "py.typed").exists()
 
 
@@ -113,3 +116,37 @@ def test_a_profile_keeps_to_its_schema(name: str) -> None:
 def test_an_example_manifest_is_found_and_has_no_mistake(path: Path) -> None:
     assert (files.manifests_dir() / path.name).read_bytes() == path.read_bytes()
     assert files.load(path, variables={}).specs
+
+
+def hook() -> dict[str, Any]:
+    (found,) = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text("utf-8"))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("path", "taken"),
+    [
+        ("callsheet.yaml", True),
+        ("films/spring.callsheet.yml", True),
+        ("manifests/spring.yaml", True),
+        ("films/manifests/spring.yaml", True),
+        ("docker-compose.yaml", False),
+        ("manifests/captions.csv", False),
+        ("callsheet.schema.json", False),
+        ("notcallsheet.yaml", False),
+    ],
+)
+def test_the_hook_takes_what_is_a_manifest_by_its_name(path: str, taken: bool) -> None:
+    assert bool(re.search(hook()["files"], path)) is taken
+
+
+def test_the_hook_calls_a_command_that_takes_the_files(tmp_path: Path) -> None:
+    program, *words = hook()["entry"].split()
+    assert program in PROJECT["scripts"]
+    (tmp_path / "callsheet.yaml").write_text("version: 1\n")
+    for manifests, code in (
+        ([str(path) for path in MANIFESTS], 0),
+        ([*map(str, MANIFESTS), f"{tmp_path}/callsheet.yaml"], 2),
+    ):
+        called = CliRunner().invoke(cli, [*words, *manifests], standalone_mode=False)
+        assert called.return_value == code, called.output

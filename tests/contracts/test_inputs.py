@@ -16,7 +16,7 @@ from pipeline.images import Image
 from pipeline.inputs import Inputs
 
 DATA = bytes(range(256)) * 40
-IMAGE = Image(DATA, "image/jpeg", 31, 17, hashlib.sha256(DATA).hexdigest())
+IMAGE = Image(DATA, len(DATA), "image/jpeg", 31, 17, hashlib.sha256(DATA).hexdigest())
 NAME = f"{IMAGE.sha256}.jpg"
 
 

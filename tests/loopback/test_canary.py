@@ -264,6 +264,17 @@ def _visit_schema(tour: Tour) -> None:
     tour(2, "schema", "nonsense")
 
 
+def _visit_explain(tour: Tour) -> None:
+    tour(0, "explain")
+    tour(0, "explain", "unknown-key")
+    tour(2, "explain", "nonsense")
+
+
+def _visit_init(tour: Tour) -> None:
+    tour(0, "init", "first.yaml")
+    tour(2, "init", "trip.yaml")
+
+
 #: A visit to each command. One that is new needs one too: what can it print, and what can a server tell it to print?
 VISITS: Mapping[str, Callable[[Tour], None]] = {
     "validate": _visit_validate,
@@ -277,6 +288,8 @@ VISITS: Mapping[str, Callable[[Tour], None]] = {
     "audit": _visit_audit,
     "simulate": _visit_simulate,
     "schema": _visit_schema,
+    "explain": _visit_explain,
+    "init": _visit_init,
 }
 
 

@@ -53,7 +53,7 @@ price: { currency: USD, per_second: { sora-2: 0 } }
 
 def image(text: str) -> Image:
     data = text.encode() * 20
-    return Image(data, "image/webp", 1280, 720, hashlib.sha256(data).hexdigest())
+    return Image(data, len(data), "image/webp", 1280, 720, hashlib.sha256(data).hexdigest())
 
 
 PICTURES = {"fox": image("fox"), "crow": image("crow")}

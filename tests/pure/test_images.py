@@ -59,7 +59,7 @@ def why_not(data: bytes) -> str:
 def test_an_image_is_its_bytes_with_its_type_and_its_size(data: bytes, media_type: str) -> None:
     sha256 = hashlib.sha256(data).hexdigest()
     found = examine(data)
-    assert found == Image(data, media_type, 31, 17, sha256)
+    assert found == Image(data, len(data), media_type, 31, 17, sha256)
     assert isinstance(found, Image)
     assert found.reference == {"sha256": sha256, "media_type": media_type, "bytes": len(data)}
     assert len(repr(found)) < 200, "no bytes in what is printed"

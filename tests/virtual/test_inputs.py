@@ -22,7 +22,7 @@ LOST = does_and_then(breaks(httpx.ReadError("cut")))
 
 def image(text: str) -> Image:
     data = text.encode() * 500
-    return Image(data, "image/png", 1280, 720, hashlib.sha256(data).hexdigest())
+    return Image(data, len(data), "image/png", 1280, 720, hashlib.sha256(data).hexdigest())
 
 
 def job_with(picture: Image, number: int = 1, prompt: str | None = None) -> Spec:

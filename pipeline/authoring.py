@@ -1,0 +1,60 @@
+"""The verbs for who writes a manifest: begin, check, explain what is wrong. Nothing here asks a server."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline import commands, files, hints, pages, starter
+from pipeline.errors import ManifestError, Problem, UsageError
+from pipeline.preparation import Options
+from pipeline.rules import Rule
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What is wrong with manifests, each thing once; and of those without errors, how many jobs they have."""
+
+    problems: tuple[Problem, ...]
+    jobs: Mapping[Path, int]
+
+    @property
+    def exit_code(self) -> int:
+        return 2 * any(problem.severity == "error" for problem in self.problems)
+
+
+def check(manifests: Sequence[Path], options: Options) -> Checked:
+    """Return every problem in the manifests, in their order. Tables that several of them use are said once."""
+    found: dict[Problem, None] = {}
+    jobs: dict[Path, int] = {}
+    for manifest in manifests:
+        try:
+            loaded = commands.validate(manifest, options)
+        except ManifestError as error:
+            found |= dict.fromkeys(error.problems)
+        else:
+            found |= dict.fromkeys(loaded.warnings)
+            jobs[manifest] = len(loaded.specs)
+    return Checked(tuple(found), jobs)
+
+
+def begin(manifest: Path) -> Path:
+    """Write a first manifest, and the schema beside it, whose path is returned. Raises UsageError where one exists."""
+    text = (files.manifests_dir() / "starter.yaml").read_text("utf-8")
+    # In the package the schema lies elsewhere.
+    text = text.replace("$schema=../schemas/manifest.schema.json", f"$schema={starter.SCHEMA}")
+    return starter.write(manifest, text, files.schema_text("manifest"))
+
+
+def rulebook() -> Mapping[str, Rule]:
+    """Return every rule by its code."""
+    return pages.rulebook()
+
+
+def rule(code: str) -> Rule:
+    """Return what is said about a code. Raises UsageError for one that there is not."""
+    known = rulebook()
+    if code in known:
+        return known[code]
+    near = hints.close(code, known)
+    meant = f"did you mean {near}? " if near else ""
+    raise UsageError(f"there is no rule {code[:100]!r}: {meant}`callsheet explain` lists all of them")

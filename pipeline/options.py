@@ -1,0 +1,101 @@
+"""The options that several commands share, and what they come to. No command is here."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from pipeline.preparation import Options
+
+FORMATS = ("text", "json", "github", "sarif")
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+JSON = click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+OUTPUT = click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("outputs"),
+    show_default=True,
+    help="Folder that holds a folder for each campaign.",
+)
+VARIABLES = click.option(
+    "--var", "variables", multiple=True, metavar="NAME=VALUE", help="Set one of the manifest's vars. Repeatable."
+)
+SELECTION = (
+    click.option("--select", multiple=True, metavar="GLOB|tag:TAG", help="Submit only jobs that fit. Repeatable."),
+    click.option("--sample", type=click.IntRange(min=1), metavar="N", help="Submit only N of them, drawn by --seed."),
+    click.option("--seed", type=int, default=0, metavar="S", help="Another seed draws another sample."),
+    click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Submit only the first N of them."),
+)
+ADDRESS = (
+    click.option("--base-url", metavar="URL", help="Send requests, and the key, to this address instead."),
+    click.option("--allow-http", is_flag=True, help="Allow a key over plain http to another machine."),
+    click.option("--same-account", is_flag=True, help="The key is another one of the account that paid."),
+)
+PROFILE = click.option(
+    "--profile",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="A server's profile of your own; its name is the manifest's provider.",
+)
+SPENDING = (
+    click.option("--no-submit", is_flag=True, help="Fetch what is paid; spend nothing."),
+    click.option("--max-cost", type=click.FloatRange(min=0), metavar="N", help="Stop before the campaign costs more."),
+    click.option("--price", type=click.FloatRange(min=0), metavar="N", help="What a second of video costs."),
+)
+FORMAT = (
+    click.option(
+        "--format",
+        "form",
+        type=click.Choice(FORMATS),
+        help="text, the default, is for people; github for annotations, sarif for code scanning; json is --json.",
+    ),
+    JSON,
+)
+MANIFEST = click.argument("manifest", type=click.Path(path_type=Path))
+MANIFESTS = click.argument("manifests", nargs=-1, required=True, type=click.Path(path_type=Path))
+TARGET = click.argument("target", metavar="MANIFEST|FOLDER", type=click.Path(exists=True, path_type=Path))
+
+
+def taking(*decorators: Callable[[Any], Any]) -> Callable[[_F], _F]:
+    """Give a command these options and arguments, in this order."""
+
+    def decorate(function: _F) -> _F:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return decorate
+
+
+def options_of(
+    *,
+    variables: Sequence[str] = (),
+    output: Path = Path("outputs"),
+    select: Sequence[str] = (),
+    **others: Any,
+) -> Options:
+    """Return the options; ``others`` go by the same name here and there."""
+    pairs = [text.partition("=") for text in variables]
+    if any(not (name and equals) for name, equals, _ in pairs):
+        raise click.UsageError("--var takes NAME=VALUE")
+    named = {name: value for name, _, value in pairs}
+    return Options(output, named, tuple(select), **others)
+
+
+def command_line(verb: str, target: Path, options: Options) -> list[str]:
+    """Return the beginning of a command about the same campaign, at the same server."""
+    words = ["callsheet", verb, str(target)]
+    words += [] if options.output == Options().output else ["--output", str(options.output)]
+    words += [] if options.base_url is None else ["--base-url", options.base_url]
+    words += [] if options.profile is None else ["--profile", str(options.profile)]
+    return words + ["--allow-http"] * options.allow_http + ["--same-account"] * options.same_account
+
+
+def format_of(form: str | None, *, as_json: bool) -> str:
+    """Return the one format that ``--format`` and ``--json`` ask for together."""
+    if as_json and form not in {None, "json"}:
+        raise click.UsageError(f"--json and --format {form} exclude each other")
+    return "json" if as_json else form or "text"

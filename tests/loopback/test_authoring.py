@@ -1,0 +1,167 @@
+"""The commands for who writes manifests, as a person, an editor and CI call them: real processes and files."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from jsonschema import Draft4Validator, Draft202012Validator
+
+from pipeline import files, pages
+
+Cli = Callable[..., subprocess.CompletedProcess[str]]
+
+RIGHT = "version: 1\nname: right\nprovider: simulator\njobs: [{ id: a, prompt: A city }]\n"
+WRONG = RIGHT.replace("prompt: A city", "prompt: A city, sise: small")
+DOUBTFUL = RIGHT.replace("jobs: [{ id: a, prompt: A city }]", "jobs:\n  - id: a\n    prompt: A city # at dawn")
+SARIF = json.loads((Path(__file__).parent.parent / "data" / "sarif-schema-2.1.0.json").read_text("utf-8"))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name, text in (("right", RIGHT), ("wrong", WRONG), ("doubtful", DOUBTFUL), ("wrong #2, so", WRONG)):
+        (tmp_path / f"{name}.yaml").write_text(text)
+    return tmp_path
+
+
+@pytest.fixture
+def cli(folder: Path) -> Cli:
+    def call(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "pipeline", *arguments]
+        return subprocess.run(
+            command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, encoding="utf-8", timeout=60
+        )
+
+    return call
+
+
+def test_several_manifests_are_all_checked(cli: Cli) -> None:
+    found = cli("validate", "wrong.yaml", "no-such.yaml", "right.yaml", "doubtful.yaml")
+    assert found.returncode == 2
+    assert found.stderr == ""
+    places = [line.partition(" ")[0] for line in found.stdout.splitlines() if "[" in line and ".yaml:" in line]
+    assert places == ["wrong.yaml:4:33:", "no-such.yaml:1:1:", "doubtful.yaml:6:20:"]
+    assert found.stdout.endswith("2 errors, 1 warning\nright.yaml: 1 job, no errors\ndoubtful.yaml: 1 job, no errors\n")
+    right = cli("validate", "right.yaml", "doubtful.yaml")
+    assert right.returncode == 0
+
+
+def test_a_table_of_several_manifests_is_said_once(folder: Path, cli: Cli) -> None:
+    (folder / "t.csv").write_text("prompt,mood\nA fox\n")
+    for name in ("one", "two"):
+        (folder / f"{name}.yaml").write_text(RIGHT.replace("prompt: A city", "from: t.csv").replace("id: a", "id: 'a'"))
+    found = json.loads(cli("validate", "one.yaml", "two.yaml", "one.yaml", "--json").stdout)["problems"]
+    assert [(problem["file"], problem["rule"]) for problem in found].count(("t.csv", "ragged-row")) == 1
+
+
+def test_json_is_one_document_over_all_files(cli: Cli) -> None:
+    asked = cli("validate", "wrong.yaml", "right.yaml", "doubtful.yaml", "--json")
+    assert asked.returncode == 2
+    document = json.loads(asked.stdout)
+    Draft202012Validator(files.schema("validate")).validate(document)
+    assert [(problem["file"], problem["severity"]) for problem in document["problems"]] == [
+        ("wrong.yaml", "error"),
+        ("doubtful.yaml", "warning"),
+    ]
+    assert cli("validate", "wrong.yaml", "right.yaml", "doubtful.yaml", "--format", "json").stdout == asked.stdout
+    assert cli("validate", "right.yaml", "--json", "--format", "json").returncode == 0
+
+
+def test_formats_that_exclude_each_other_are_a_usage_error(cli: Cli) -> None:
+    for form in ("text", "github", "sarif"):
+        refused = cli("validate", "right.yaml", "--json", "--format", form)
+        assert (refused.returncode, refused.stdout) == (2, "")
+        assert "exclude each other" in refused.stderr
+    assert cli("validate", "right.yaml", "--format", "xml").returncode == 2
+    assert cli("validate").returncode == 2
+
+
+def test_github_is_told_where(cli: Cli) -> None:
+    found = cli("validate", "wrong #2, so.yaml", "doubtful.yaml", "right.yaml", "--format", "github")
+    assert found.returncode == 2
+    error, warning = found.stdout.splitlines()
+    assert error.startswith("::error file=wrong #2%2C so.yaml,line=4,col=33,title=callsheet%3A unknown-key::")
+    assert "%0Afix: write size" in error
+    assert warning.startswith("::warning file=doubtful.yaml,line=6,col=20,title=callsheet%3A comment-in-prompt::")
+    assert cli("validate", "right.yaml", "--format", "github").stdout == ""
+
+
+def test_sarif_explains_the_rules_that_it_names(folder: Path, cli: Cli) -> None:
+    found = cli("validate", str(folder / "wrong #2, so.yaml"), "doubtful.yaml", "--format", "sarif")
+    assert found.returncode == 2
+    document = json.loads(found.stdout)
+    Draft4Validator(SARIF).validate(document)
+    (run,) = document["runs"]
+    assert [rule["id"] for rule in run["tool"]["driver"]["rules"]] == ["comment-in-prompt", "unknown-key"]
+    assert run["tool"]["driver"]["rules"][1]["shortDescription"]["text"] == pages.rulebook()["unknown-key"].summary
+    places = [result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] for result in run["results"]]
+    assert places == ["wrong%20%232%2C%20so.yaml", "doubtful.yaml"]
+    warned = cli("validate", "doubtful.yaml", "--format", "sarif")
+    assert warned.returncode == 0
+    assert [result["level"] for result in json.loads(warned.stdout)["runs"][0]["results"]] == ["warning"]
+
+
+def test_a_code_is_explained(cli: Cli) -> None:
+    told = cli("explain", "unknown-key")
+    assert told.returncode == 0
+    rule = pages.rulebook()["unknown-key"]
+    assert rule.summary in told.stdout
+    assert "Wrong:\n    jobs:\n      - { id: a, prompt: A city, repeat: 3 }\n\nRight:\n" in told.stdout
+    assert "prompts.csv:\n    prompt\n" in cli("explain", "empty-table").stdout
+
+
+def test_all_codes_are_listed(cli: Cli) -> None:
+    lines = cli("explain").stdout.splitlines()
+    assert [line.split()[0] for line in lines] == list(pages.rulebook())
+    assert any(line.startswith("comment-in-prompt ") and " warning " in line for line in lines)
+
+
+def test_an_unknown_code_is_told_apart_from_its_neighbours(cli: Cli) -> None:
+    for word in ("unknwon-key", "unknown_key"):
+        refused = cli("explain", word)
+        assert (refused.returncode, refused.stdout) == (2, "")
+        assert "did you mean unknown-key?" in refused.stderr
+    assert "lists all of them" in cli("explain", "zzzzzz").stderr
+
+
+def test_a_first_manifest_is_right_at_once(folder: Path, cli: Cli) -> None:
+    begun = cli("init")
+    assert begun.returncode == 0
+    text = (folder / "callsheet.yaml").read_text("utf-8")
+    assert text.startswith("# yaml-language-server: $schema=callsheet.schema.json\n")
+    assert (folder / "callsheet.schema.json").read_text("utf-8") == files.schema_text("manifest")
+    checked = json.loads(cli("validate", "callsheet.yaml", "--json").stdout)
+    assert checked["problems"] == []
+    rendered = cli("run", "callsheet.yaml")
+    assert rendered.returncode == 0, rendered.stderr
+    assert len(list((folder / "outputs").rglob("*.mp4"))) == 3
+
+
+def test_a_manifest_that_exists_stays(folder: Path, cli: Cli) -> None:
+    refused = cli("init", "right.yaml")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "right.yaml exists" in refused.stderr
+    assert (folder / "right.yaml").read_text() == RIGHT
+    assert not (folder / "callsheet.schema.json").exists()
+    (folder / "dangling.yaml").symlink_to("elsewhere.yaml")
+    assert cli("init", "dangling.yaml").returncode == 2
+    assert not (folder / "elsewhere.yaml").exists()
+    assert cli("init", "no/such/folder.yaml").returncode == 2
+
+
+def test_the_schema_is_refreshed_and_a_foreign_one_stays(folder: Path, cli: Cli) -> None:
+    schema = folder / "callsheet.schema.json"
+    schema.write_text('{ "$id": "urn:callsheet:manifest:0" }')
+    assert cli("init", "one.yaml").returncode == 0
+    assert schema.read_text("utf-8") == files.schema_text("manifest")
+    written = schema.stat().st_mtime_ns
+    assert cli("init", "two.yaml").returncode == 0
+    assert schema.stat().st_mtime_ns == written
+    schema.write_text('{ "mine": true }')
+    refused = cli("init", "three.yaml")
+    assert refused.returncode == 2
+    assert "no schema of callsheet" in refused.stderr
+    assert not (folder / "three.yaml").exists()
+    assert schema.read_text() == '{ "mine": true }'

@@ -1,0 +1,201 @@
+"""``docs/rules.md``: every code has its section, and the examples are what they are said to be."""
+
+import ast
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from pipeline import pages, rules
+from pipeline.errors import ManifestError, Problem
+from pipeline.files import load
+from pipeline.rules import Example
+
+ROOT = Path(__file__).resolve().parent.parent
+RULES = pages.rulebook()
+
+#: Codes that the page has and the code does not have yet. Who brings one takes it out: its examples are checked then.
+PENDING = {
+    *("budget", "conflict", "duplicate-value", "exclude", "image", "image-size", "include", "include-cycle"),
+    *("include-twice", "matrix-name", "same-request", "trailing-newline", "undefined-column", "unsupported"),
+    *("unused-column", "unused-exclude", "unused-variable"),
+}
+
+#: Codes whose example is no text on a page: the files that give them, and variables of the command line.
+MADE: Mapping[str, tuple[Mapping[str, bytes], Mapping[str, str]]] = {
+    "file": ({}, {}),
+    "encoding": ({"m.yaml": "name: caf\xe9".encode("latin-1")}, {}),
+    "empty-file": ({"m.yaml": b"# nothing yet\n"}, {}),
+    "undeclared-variable": ({"m.yaml": b"jobs: [{ id: a, prompt: x }]"}, {"style": "noir"}),
+    "too-many-jobs": (
+        {
+            "m.yaml": b"jobs: [{ id: 'a-{{ row_number }}', from: prompts.txt, takes: 1000 }]",
+            "prompts.txt": b"A fox\n" * 1001,
+        },
+        {},
+    ),
+}
+
+#: Codes without an example, and why.
+BARE = {
+    "too-large": "a file of that size is refused as `file` before it is parsed",
+    "schema": "no schema of ours has a keyword without words of its own",
+}
+
+_CODE = re.compile(r"[a-z]+(-[a-z]+)*")
+_SAYERS = re.compile(r"_?(problem|stop|fault|warning|Problem|Finding|Fault)")
+
+
+def codes_in(trees: list[ast.Module]) -> set[str]:
+    """The codes that the code can give: constants in the calls that make problems, and in what goes into one."""
+    named = {
+        target.id: node.value
+        for tree in trees
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+
+    def constants(node: ast.expr | None) -> Iterator[str]:
+        if isinstance(node, ast.Name) and isinstance(named.get(node.id), ast.Constant):
+            node = named[node.id]
+        if isinstance(node, ast.IfExp):
+            yield from constants(node.body)
+            yield from constants(node.orelse)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and _CODE.fullmatch(node.value):
+            yield node.value
+
+    def said(node: ast.AST) -> Iterator[str]:
+        if isinstance(node, ast.Call):
+            name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            if _SAYERS.fullmatch(name):
+                arguments = [*node.args, *(word.value for word in node.keywords if word.arg == "rule")]
+                # The first one: a message or a fix of one word may follow.
+                yield from next((codes for argument in arguments if (codes := [*constants(argument)])), [])
+        elif isinstance(node, ast.Return | ast.Yield | ast.Assign) and isinstance(node.value, ast.Tuple):
+            *before, message, fix = [None, None, None, *node.value.elts][-3:]
+            if not [*constants(message), *constants(fix)]:  # a code, a message and a fix
+                yield from constants(before[0])
+
+    return {code for tree in trees for node in ast.walk(tree) for code in said(node)}
+
+
+def language() -> list[ast.Module]:
+    """The modules that can say what is wrong with a manifest: those that know what a problem is, or words for one."""
+    known = re.compile(r"\b(Problem|Finding|Fault|Place)\b")
+    sources = [path.read_text("utf-8") for path in (ROOT / "pipeline").glob("*.py")]
+    return [ast.parse(source) for source in sources if known.search(source)]
+
+
+CODES = codes_in(language())
+
+
+def test_every_code_has_a_section_and_every_section_a_code() -> None:
+    assert sorted(RULES) == sorted(CODES | PENDING)
+
+
+def test_what_is_pending_is_not_there_yet() -> None:
+    assert PENDING.isdisjoint(CODES)
+
+
+def test_every_code_that_is_expected_anywhere_has_a_section() -> None:
+    lines = [
+        line
+        for path in (ROOT / "tests/examples/invalid").glob("*.expected")
+        for line in path.read_text("utf-8").splitlines()
+    ]
+    expected = {line.split()[-1] for line in lines}
+    assert len(expected) > 30
+    assert expected <= RULES.keys()
+
+
+@pytest.mark.parametrize(
+    ("code", "found"),
+    [
+        ('place.problem("file", "cannot be read", "check")', {"file"}),
+        ('self._problem(draft, path, "too-many-jobs", message)', {"too-many-jobs"}),
+        ('Finding("a-b" if x else "c", "said")', {"a-b", "c"}),
+        ("MISSING = 'missing-key'\nFinding(MISSING, 'said')", {"missing-key"}),
+        (
+            "UNQUOTED = ('unquoted-placeholder', 'a message', 'a fix')\nself.problem(1, *UNQUOTED)",
+            {"unquoted-placeholder"},
+        ),
+        ('def f():\n    return place, "tab", message, fix', {"tab"}),
+        ('print("file")\nx = ("a", "b", "c")\nf(("jobs", index, path))', set()),
+    ],
+)
+def test_codes_are_recognised(code: str, found: set[str]) -> None:
+    assert codes_in([ast.parse(code)]) == found
+
+
+def found_in(folder: Path, variables: Mapping[str, str] | None = None) -> tuple[Problem, ...]:
+    try:
+        return load(folder / "m.yaml", variables=variables or {}).warnings
+    except ManifestError as error:
+        return error.problems
+
+
+def write(folder: Path, example: Example) -> None:
+    text = example.manifest
+    for line in ("jobs: [{ id: a, prompt: x }]", "provider: simulator", "name: example", "version: 1"):
+        if not re.search(rf"^{line.partition(':')[0]}:", text, re.MULTILINE):
+            text = f"{line}\n{text}"
+    for name, content in (("m.yaml", text), *example.files):
+        (folder / name).write_text(content, "utf-8")
+
+
+EXAMPLES = [
+    pytest.param(rule, example, id=f"{rule.code}-{number}-{example.verdict}")
+    for rule in RULES.values()
+    if rule.code not in PENDING
+    for number, example in enumerate(rule.examples, 1)
+]
+
+
+@pytest.mark.parametrize(("rule", "example"), EXAMPLES)
+def test_an_example_is_what_it_is_said_to_be(rule: rules.Rule, example: Example, tmp_path: Path) -> None:
+    write(tmp_path, example)
+    found = found_in(tmp_path)
+    if example.verdict == "wrong":
+        assert (rule.code, rule.severity) in {(problem.rule, problem.severity) for problem in found}
+    else:
+        assert [problem for problem in found if problem.severity == "error" or problem.rule == rule.code] == []
+
+
+@pytest.mark.parametrize("code", MADE)
+def test_a_code_without_an_example_on_the_page_is_given_too(code: str, tmp_path: Path) -> None:
+    contents, variables = MADE[code]
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+    found = found_in(tmp_path, variables)
+    assert (code, RULES[code].severity) in {(problem.rule, problem.severity) for problem in found}
+
+
+def test_every_section_has_a_wrong_and_a_right_example() -> None:
+    for rule in RULES.values():
+        verdicts = {example.verdict for example in rule.examples}
+        assert verdicts == (set() if rule.code in MADE.keys() | BARE.keys() else {"wrong", "right"}), rule.code
+
+
+def test_a_summary_is_one_sentence() -> None:
+    for rule in RULES.values():
+        assert re.fullmatch(r"[^.]*(\.{3}[^.]*|`[^`]*`[^.]*)*\.", rule.summary), rule.code
+        assert len(rule.summary) < 100, rule.code
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "## a\n\nA sentence.\n\nAdvice without a severity.\n",
+        "## a\n\nA sentence.\n\nSeverity: error\n",
+        "## a\n\nA sentence.\n\nSeverity: fatal\n\nAdvice.\n",
+        "## a\n\nS.\n\nSeverity: error\n\nAdvice.\n\n```yaml maybe\nx: 1\n```\n",
+        "## a\n\nS.\n\nSeverity: error\n\nAdvice.\n\n```csv name=t.csv\nx\n```\n",
+        "## a\n\nS.\n\nSeverity: error\n\nAdvice.\n\n" * 2,
+    ],
+)
+def test_a_section_of_another_form_is_noticed(page: str) -> None:
+    with pytest.raises(ValueError, match=r"a\b"):
+        rules.parse(page)
