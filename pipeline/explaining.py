@@ -42,9 +42,9 @@ class Explained:
     origins: tuple[Origin, ...]
 
 
-def explained(manifest: Manifest, trace: Trace, *, profile: str, given: Mapping[str, str]) -> Explained:
+def explained(manifest: Manifest, trace: Trace, *, given: Mapping[str, str]) -> Explained:
     """Return where every value of the traced job comes from. ``given`` are the variables of the command line."""
-    asker = _Asker(manifest, trace, profile, given)
+    asker = _Asker(manifest, trace, given)
     fields = {**trace.spec.request, "metadata": dict(trace.spec.metadata), "tags": list(trace.spec.tags)}
     found = [
         origin for name, value in fields.items() if value not in ({}, []) for origin in asker.origins((name,), value)
@@ -53,8 +53,8 @@ def explained(manifest: Manifest, trace: Trace, *, profile: str, given: Mapping[
 
 
 class _Asker:
-    def __init__(self, manifest: Manifest, trace: Trace, profile: str, given: Mapping[str, str]) -> None:
-        self._manifest, self._trace, self._profile, self._given = manifest, trace, profile, given
+    def __init__(self, manifest: Manifest, trace: Trace, given: Mapping[str, str]) -> None:
+        self._manifest, self._trace, self._given = manifest, trace, given
 
     def origins(self, path: tuple[str, ...], value: Any) -> Iterator[Origin]:
         whole = path[0] == "input_reference" or not isinstance(value, dict) or not value
@@ -77,7 +77,7 @@ class _Asker:
             if slots:
                 yield from (self._column(column, None) for column in slots if column is not None)
             else:
-                yield Source(None, None, f"the profile {self._profile}")
+                yield Source(None, None, f"the profile {self._manifest.provider}")
             return
         if layer.path[-2:-1] == ("columns",):
             yield self._column(str(layer.value), None)

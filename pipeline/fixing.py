@@ -15,11 +15,10 @@ _ROUNDS = 4
 """A key that gets its name may show that its value lacks its quotes."""
 
 
-def fix(check: Callable[[], Sequence[Problem]]) -> tuple[Sequence[Problem], list[str]]:
-    """Carry out what can be fixed without a doubt.
+def fix(check: Callable[[], Sequence[Problem]]) -> list[str]:
+    """Carry out what can be fixed without a doubt, and return the differences of the files.
 
-    ``check`` reads the files and returns their problems. Returns those that are left, and the differences of the files.
-    Raises StorageError where a file cannot be written.
+    ``check`` reads the files and returns their problems. Raises StorageError where a file cannot be written.
     """
     problems = check()
     before: dict[str, str] = {}
@@ -38,7 +37,7 @@ def fix(check: Callable[[], Sequence[Problem]]) -> tuple[Sequence[Problem], list
             break
         problems = left
         before = {**old, **before}
-    return problems, [difference(file, text, _text(file)) for file, text in sorted(before.items())]
+    return [shown for file, text in sorted(before.items()) if (shown := difference(file, text, _text(file)))]
 
 
 def _errors(problems: Sequence[Problem]) -> int:
