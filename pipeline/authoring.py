@@ -1,21 +1,26 @@
-"""The verbs for who writes a manifest: begin, check, explain what is wrong. Nothing here asks a server."""
+"""The verbs for who writes a manifest: begin, check, fix, explain. Nothing here asks a server."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pipeline import commands, files, hints, pages, starter
+from pipeline import commands, files, fixing, hints, pages, starter
 from pipeline.errors import ManifestError, Problem, UsageError
+from pipeline.explaining import Explained, explained
 from pipeline.preparation import Options
 from pipeline.rules import Rule
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What is wrong with manifests, each thing once; and of those without errors, how many jobs they have."""
+    """What is wrong with manifests, each thing once; and of those without errors, how many jobs they have.
+
+    ``differences`` are what was changed in files, as ``diff -u`` shows it.
+    """
 
     problems: tuple[Problem, ...]
     jobs: Mapping[Path, int]
+    differences: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -35,6 +40,24 @@ def check(manifests: Sequence[Path], options: Options) -> Checked:
             found |= dict.fromkeys(loaded.warnings)
             jobs[manifest] = len(loaded.specs)
     return Checked(tuple(found), jobs)
+
+
+def fix(manifests: Sequence[Path], options: Options) -> Checked:
+    """Carry out every fix that is safe, and return what is wrong afterwards. Raises StorageError for a file that cannot
+    be written.
+    """
+    differences = fixing.fix(lambda: check(manifests, options).problems)
+    return replace(check(manifests, options), differences=tuple(differences))
+
+
+def explain(manifest: Path, job: str, options: Options) -> Explained:
+    """Return where every value of a job comes from. A job's name may lack its take.
+
+    Raises ManifestError where the manifest has mistakes, and UsageError where it has no such job.
+    """
+    name = job if "#" in job else f"{job}#1"
+    found, trace = files.trace(manifest, name, variables=options.variables, own=options.profile)
+    return explained(found, trace, given=options.variables)
 
 
 def begin(manifest: Path) -> Path:

@@ -64,10 +64,12 @@ def init(manifest: Path) -> int:
 
 @cli.command()
 @taking(MANIFESTS, *FORMAT, VARIABLES, *SELECTION, PROFILE)
-def validate(manifests: tuple[Path, ...], form: str | None, as_json: bool, **options: Any) -> int:
+@click.option("--fix", is_flag=True, help="Write the safe fixes into the files, and show what changed.")
+def validate(manifests: tuple[Path, ...], form: str | None, as_json: bool, fix: bool, **options: Any) -> int:
     """Check manifests. Shows every mistake, sends nothing."""
     form = format_of(form, as_json=as_json)
-    found = authoring.check(manifests, options_of(**options))
+    found = (authoring.fix if fix else authoring.check)(manifests, options_of(**options))
+    render.differences(render.terminal(stderr=form != "text"), found.differences)
     if form == "json":
         _print_json(report.problems_document(found.problems))
     elif form == "github":
@@ -205,11 +207,22 @@ def simulate(port: int, state: Path | None, videos: str, speed: float) -> int:
 
 
 @cli.command()
-@click.argument("what", metavar="[CODE]", required=False)
-def explain(what: str | None) -> int:
-    """Say what the code of a mistake means, with examples; without one, list all codes."""
+@click.argument("what", metavar="[CODE|MANIFEST]", required=False)
+@click.option(
+    "--job", metavar="NAME", help="Show what this job of the manifest would send, and where each value is written."
+)
+@taking(JSON, VARIABLES, PROFILE)
+def explain(what: str | None, job: str | None, as_json: bool, **options: Any) -> int:
+    """Say what the code of a mistake means, with examples; without one, list all codes. Or explain a manifest's job."""
     console = render.terminal(stderr=False)
-    if what is None:
+    if job is not None:
+        if what is None:
+            raise click.UsageError("--job needs the manifest that the job is in")
+        found = authoring.explain(Path(what), job, options_of(**options))
+        _answer(as_json, documents.explain_document, render.explained, found)
+    elif as_json:
+        raise click.UsageError("--json goes with --job")
+    elif what is None:
         render.rules(console, authoring.rulebook().values())
     else:
         render.rule(console, authoring.rule(what))

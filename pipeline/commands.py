@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from random import SystemRandom
 
@@ -40,6 +41,7 @@ from pipeline.preparation import (
     compared,
     prepare,
     selection,
+    wanted_images,
 )
 from pipeline.reconciliation import Reconciler
 from pipeline.report import Status
@@ -183,6 +185,7 @@ def _tools(
     return Tools(
         client=client,
         outputs=prepared.campaign.outputs,
+        inputs=prepared.campaign.inputs,
         profile=profile,
         posts=anyio.Semaphore(POSTS_AT_ONCE),
         submits=RateLimiter(pace.rate),
@@ -223,7 +226,10 @@ def schema_text(name: str) -> str:
 
 
 async def _enrol(ledger: SqliteLedger, prepared: Prepared, options: Options) -> None:
-    """Make the ledger hold what the manifest asks for; what only has a new name keeps its video."""
+    """Make the ledger hold what the manifest asks for, and the campaign its images, before anything is submitted.
+
+    What only has a new name keeps its video.
+    """
     loaded, outputs = prepared.loaded, prepared.campaign.outputs
     for renaming in prepared.plan.renamings:
         job, spec = renaming.job, renaming.spec
@@ -231,6 +237,9 @@ async def _enrol(ledger: SqliteLedger, prepared: Prepared, options: Options) -> 
         # A verified file waits under its old name's part file.
         output = job.output if job.state is State.VERIFIED else spec.output
         await ledger.record(job, Renamed(name=spec.name, output=output, path=path))
+    inputs, blocking = prepared.campaign.inputs, in_threads(1)
+    for image in wanted_images(prepared):
+        await blocking(partial(inputs.stage, image))
     price = loaded.profile.price
     settings = {
         "name": loaded.manifest.name,
@@ -239,7 +248,7 @@ async def _enrol(ledger: SqliteLedger, prepared: Prepared, options: Options) -> 
         "vars": {**prepared.remembered, **options.variables},
         "rebuilt": prepared.rebuilt and not prepared.wants_confirmation,  # which was given, else this is not reached
     }
-    await ledger.enrol(loaded.specs, settings=settings, max_cost=options.max_cost)
+    await ledger.enrol(loaded.specs, settings=settings, max_cost=prepared.max_cost)
 
 
 def _ended(status: Status, signals: Signals, selected: frozenset[str], received: int | None) -> Ended:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, NamedTuple
 
-from pipeline.errors import Problem
+from pipeline.errors import Edit, Problem
 
 MAX_PROBLEMS = 10_000
 """Problems that one check keeps: nobody reads more, and each costs memory."""
@@ -27,8 +27,11 @@ class Place(NamedTuple):
     line: int
     column: int
 
-    def problem(self, rule: str, message: str, fix: str | None = None) -> Problem:
-        return Problem(rule, message, self.file, self.line, self.column, fix)
+    def problem(self, rule: str, message: str, fix: str | None = None, edit: Edit | None = None) -> Problem:
+        return Problem(rule, message, self.file, self.line, self.column, fix, edit=edit)
+
+    def warning(self, rule: str, message: str, fix: str) -> Problem:
+        return Problem(rule, message, self.file, self.line, self.column, fix, "warning")
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}:{self.column}"
@@ -52,19 +55,19 @@ class Text:
         line = bisect_right(self.starts, index)
         return Place(self.file, line, index - self.starts[line - 1] + 1)
 
-    def lines(self) -> Iterator[tuple[int, str]]:
-        """Yield each line's number and its text with the line's end."""
-        for number, start in enumerate(self.starts, 1):
-            yield number, self.text[start : self.starts[number] if number < len(self.starts) else None]
+    def line(self, index: int) -> str:
+        """Return the line that the index is on, without its end."""
+        line = bisect_right(self.starts, index)
+        end = self.starts[line] if line < len(self.starts) else None
+        return self.text[self.starts[line - 1] : end].rstrip("\r\n")
 
 
 _LINE_END = re.compile(r"\r\n?|\n")
 # libyaml breaks lines at NEL, LS and PS, and YAML 1.2 does not: two readers would not agree on the text.
 _NOT_IN_YAML = re.compile("[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_NOT_IN_TABLES = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 
 
-def decode(data: bytes, *, file: str, table: bool = False) -> tuple[Text, list[Problem]]:
+def decode(data: bytes, *, file: str) -> tuple[Text, list[Problem]]:
     """Return the text of a UTF-8 file, with or without a byte order mark, and what is wrong with its characters."""
     data = data.removeprefix(codecs.BOM_UTF8)
     try:
@@ -74,8 +77,8 @@ def decode(data: bytes, *, file: str, table: bool = False) -> tuple[Text, list[P
         utf16 = data[:2] in {b"\xff\xfe", b"\xfe\xff"}
         fix = "it is UTF-16: save it as UTF-8" if utf16 else "save it as UTF-8"
         return before, [before.place(len(before.text)).problem("encoding", "the file is not UTF-8 text", fix)]
-    forbidden = (_NOT_IN_TABLES if table else _NOT_IN_YAML).finditer(text.text)
-    return text, [_forbidden(text, found.start()) for found in islice(forbidden, MAX_PROBLEMS)]
+    forbidden = islice(_NOT_IN_YAML.finditer(text.text), MAX_PROBLEMS)
+    return text, [_forbidden(text, found.start()) for found in forbidden]
 
 
 def _forbidden(text: Text, index: int) -> Problem:
@@ -118,6 +121,36 @@ class Document:
         """Return a plain number, bool or null as it is written: ``007``, not 7."""
         token = _TOKEN.match(self.text.text, self.marks[self._walk(path)[1]])
         return token[0] if token else ""
+
+    def spelled_at(self, path: Path, *, key: bool = False) -> str | None:
+        """Return a key, or a value that is one line of text or no text, as it is written; None for anything else."""
+        node_of_key, node = self._walk(path)
+        index = self.marks[node_of_key if key else node]
+        meant = path[-1] if key else self._value(path)
+        if not isinstance(meant, str):
+            return self.token_at(path) or None
+        text = self.text.text
+        return next((spelling for mark in _QUOTES if text.startswith(spelling := f"{mark}{meant}{mark}", index)), None)
+
+    def style_at(self, path: Path) -> str:
+        """Return the character that a scalar begins with: a quote, ``|``, ``>``, or its own first."""
+        index = self.marks[self._walk(path)[1]]
+        return self.text.text[index : index + 1]
+
+    def comment_at(self, path: Path) -> Place | None:
+        """Return the place of a comment behind a text without quotes on its line."""
+        index, value = self.marks[self._walk(path)[1]], self._value(path)
+        text = self.text.text
+        if not isinstance(value, str) or not value or not text.startswith(value, index):
+            return None
+        found = _COMMENT.match(text, index + len(value))
+        return self.text.place(found.end() - 1) if found else None
+
+    def _value(self, path: Path) -> Any:
+        value = self.value
+        for step in path:
+            value = value[step]
+        return value
 
     def occurrence_at(self, path: Path, needle: str, nth: int) -> Place:
         """Return the place of the nth needle (from 0) in a scalar as it is written, in any of YAML's styles."""
@@ -165,6 +198,8 @@ class Document:
 
 
 _TOKEN = re.compile(r"[\w.+~-]*")
+_QUOTES = ('"', "'", "")
+_COMMENT = re.compile(r"[ \t]+#")
 
 
 def entries(after: Sequence[int], node: int) -> "array[int]":

@@ -14,6 +14,7 @@ from pipeline.aftercare import Shown, Story, Verified
 from pipeline.answers import Answer, Question
 from pipeline.audits import Audit, Surplus, total
 from pipeline.custody import Wrong
+from pipeline.explaining import Explained, Source
 from pipeline.jobs import Failure
 from pipeline.ledger.reading import Entry
 from pipeline.rebuilding import Rebuilt
@@ -27,6 +28,33 @@ def show_document(found: Shown) -> dict[str, Any]:
     """Return the document of ``show --json``."""
     head = {"schema_version": 1, "name": found.name, "path": found.path, "currency": found.currency}
     return {**head, "jobs": [_story(story) for story in found.stories]}
+
+
+def explain_document(found: Explained) -> dict[str, Any]:
+    """Return the document of ``explain --job --json``."""
+    spec = found.spec
+    return {
+        "schema_version": 1,
+        "job": spec.name,
+        "request_hash": spec.request_hash,
+        "request": dict(spec.request),
+        "output": f"videos/{spec.output}",
+        "origin": spec.origin,
+        "values": [
+            {
+                "path": list(origin.path),
+                "value": origin.value,
+                "sources": [_source(source) for source in origin.sources],
+            }
+            for origin in found.origins
+        ],
+    }
+
+
+def _source(source: Source) -> dict[str, Any]:
+    place = source.place
+    where = {"file": place.file, "line": place.line, "column": place.column} if place else {"word": source.word}
+    return {"name": source.name, **where}
 
 
 def questions_document(found: Questions, command: Sequence[str]) -> dict[str, Any]:

@@ -15,12 +15,22 @@ A job's failure is a value in the ledger, never an exception. An exception ends 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
+
+
+class Edit(NamedTuple):
+    """What stands at a problem's place, letter by letter, and what may stand there instead without a doubt."""
+
+    old: str
+    new: str
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One mistake, at the place where a person can mend it. Lines and columns count from 1, in code points."""
+    """One mistake, at the place where a person can mend it. Lines and columns count from 1, in code points.
+
+    ``fix`` is for people. ``edit`` is a fix that a program may carry out.
+    """
 
     rule: str
     message: str
@@ -29,6 +39,7 @@ class Problem:
     column: int
     fix: str | None = None
     severity: Literal["error", "warning"] = "error"
+    edit: Edit | None = None
 
 
 class CallsheetError(Exception):

@@ -1,237 +1,346 @@
 """A manifest, a profile's rules and tables -> the jobs, and every mistake in them at its place. Pure."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from pipeline import hints, naming
-from pipeline.document import MAX_PROBLEMS, Place
-from pipeline.errors import Problem
+from pipeline.document import MAX_PROBLEMS, Document, Path
+from pipeline.drafts import MAX_JOBS, Draft, Drafted, Drafting, Found
+from pipeline.errors import Edit, Problem
 from pipeline.filenames import Filenames
+from pipeline.images import Image
 from pipeline.jobs import Spec
-from pipeline.manifest import Manifest, merged
+from pipeline.manifest import Entry, Layer, Manifest
 from pipeline.profile import RequestRules
 from pipeline.sayings import MISSING, Finding, shown
-from pipeline.tables import Row, Table
-from pipeline.templates import ROW_NUMBER, Fault, Scope, Slot, Template, bound, filled, slots
+from pipeline.tables import Number, Row, Table
+from pipeline.templates import ROW_NUMBER, filled
 from pipeline.validation import Schema, request_rules
 
-MAX_JOBS = 1_000_000
+_OURS = frozenset({"id", "tags", "metadata", "extra_body"})
+"""Keys of a draft that are no part of its request as they are. The others are in the API's words."""
 
-_MAX_FAULTS = 1000
-"""Placeholders of one job that are said to be wrong: each is looked for in its text from the start."""
+_NO_TABLE = (Row(0, 0, {}),)
 
-_OURS = frozenset({"id", "tags", "takes", "from"})
-"""Keys of a job that are no part of its request. The others are in the API's words."""
+_URL = re.compile(r"https://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[!-~]*)?")
 
-
-def expand(
-    manifest: Manifest, rules: RequestRules, schema: Schema, tables: Mapping[str, Table | None]
-) -> tuple[list[Spec], list[Problem]]:
-    """Return the jobs of a manifest that has no problems; of another as many as can be told, and the problems.
-
-    ``tables`` has what ``manifest.tables`` names, with None for what could not be read.
-    """
-    expansion = _Expansion(manifest, rules, schema)
-    for index, job in enumerate(manifest.jobs):
-        if job is not None and len(expansion.problems) < MAX_PROBLEMS:
-            expansion.add(index, job, tables.get(job.get("from", "")))
-    return expansion.specs, [*expansion.problems, *expansion.filenames.problems]
+Images = Callable[[Document, str], Image | str]
+"""What gives the image at a path or in a data URL, as a file's text names it, or says why it is none."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Draft:
-    """An entry of ``jobs``, with everything filled in that does not depend on rows.
+class Trace:
+    """Where one job comes from. ``written`` tells where the value at a path of it is; ``kept`` are columns."""
 
-    ``slots`` has the columns that each field depends on, for the fields that depend on any.
+    spec: Spec
+    entry: Entry
+    draft: Draft
+    table: Table | None
+    row: Row
+    kept: Sequence[str]
+    written: Callable[[Path], Layer]
+
+
+@dataclass(frozen=True, slots=True)
+class Expanded:
+    """The jobs of a manifest that has no problems; of another as many as can be told, and the problems.
+
+    ``advice`` is about all jobs together, so it is worth nothing where there are problems.
+    ``images`` are those that the jobs refer to, by sha256. ``used`` are the names of ``vars`` that any text uses.
     """
 
-    index: int
-    takes: int
-    fields: Mapping[str, Any]
-    slots: Mapping[str, frozenset[str | None]]
-    table: Table | None
+    specs: list[Spec]
+    problems: list[Problem]
+    advice: list[Problem]
+    images: Mapping[str, Image]
+    used: frozenset[str]
+    trace: Trace | None
 
-    @property
-    def rows(self) -> Sequence[Row]:
-        return self.table.rows if self.table else _NO_TABLE
 
-    def place(self, row: Row) -> Place | None:
-        return self.table.place(row) if self.table else None
+def expand(
+    manifest: Manifest,
+    rules: RequestRules,
+    schema: Schema,
+    *,
+    tables: Callable[[Entry], Table | None],
+    images: Images,
+    traced: str | None = None,
+) -> Expanded:
+    """Expand the entries of ``jobs``.
+
+    ``tables`` opens the table of an entry that has ``from``; it gives None for what cannot be read. ``traced`` is the
+    name of a job whose origin is wanted.
+    """
+    expansion = _Expansion(manifest, rules, schema, images, traced)
+    for entry in manifest.entries:
+        if len(expansion.found) < MAX_PROBLEMS:
+            expansion.add(entry, tables(entry) if "from" in entry.job else None)
+    problems = [*expansion.found.problems(), *expansion.filenames.problems]
+    used = frozenset(expansion.drafting.used)
+    advice = [*expansion.advice.problems()]
+    return Expanded(expansion.specs, problems, advice, expansion.pictures, used, expansion.trace)
 
 
 _ID_FIX = "mend the row, or put {{ row_number }} into the id"
-_NO_TABLE = (Row(0, {}),)
 
 
 class _Expansion:
     """What is known of all jobs so far."""
 
-    def __init__(self, manifest: Manifest, rules: RequestRules, schema: Schema) -> None:
-        self.manifest = manifest
-        self.rules = rules
+    def __init__(
+        self, manifest: Manifest, rules: RequestRules, schema: Schema, images: Images, traced: str | None
+    ) -> None:
+        self.manifest, self.rules = manifest, rules
         self.check = request_rules(schema)
-        self.problems: dict[Problem, None] = {}
+        self.images = images
+        self.found, self.advice = Found(), Found()
+        self.drafting = Drafting(manifest, rules.defaults, self.found, self.advice)
+        self.filenames = Filenames(manifest)
         self.specs: list[Spec] = []
+        self.pictures: dict[str, Image] = {}
+        self.trace: Trace | None = None
+        self.traced = traced
         self.count = 0
         self.ids: dict[str, int] = {}  # the first spec of each id, in small letters
-        self.filenames = Filenames(manifest)
-        self.names: dict[str, str | Slot] = dict(manifest.variables)
-        self.names_in_rows = self.names | {ROW_NUMBER: Slot(None)}
+        self.requests: dict[tuple[int, str], Spec] = {}  # the first spec of each take and prompt
 
-    def add(self, index: int, job: Mapping[str, Any], table: Table | None) -> None:
-        """Take in an entry of ``jobs``. What has no table although it needs one is checked as far as possible."""
-        draft = self._draft(index, job, table)
-        if ("from" in job and table is None) or not self._fits(draft):
+    def add(self, entry: Entry, table: Table | None) -> None:
+        drafted = self.drafting.drafted(entry, table)
+        for draft in drafted.drafts:
+            self._check_extra(entry, draft)
+        if not drafted.has_readable_rows:
             return
-        named = self._has_names(draft)
-        asked = [name for name in draft.fields if name not in _OURS and (name != "metadata" or self.rules.metadata)]
-        fixed = {name: value for name, value in draft.fields.items() if name not in draft.slots}
-        varied = [(name, draft.fields[name]) for name in draft.slots]
-        used = frozenset[str | None]().union(*draft.slots.values()) - {None}
-        for number, row in enumerate(draft.rows, 1):
-            if len(self.problems) >= MAX_PROBLEMS:
+        makers = [_Maker(self, drafted, draft) for draft in drafted.drafts]
+        for row in self._rows(drafted):
+            before, self.count = self.count, self.count + drafted.takes * len(makers)
+            if before > MAX_JOBS:
                 return
-            if used and not self._has_cells(draft, row, used):
-                continue
-            fields = fixed | {name: filled(value, row.cells, number) for name, value in varied}
-            request = {name: fields[name] for name in asked}
-            for finding in self.check(request):
-                self._found(draft, row, finding)
-            if named:
-                self._name(draft, row, fields, request)
+            if self.count > MAX_JOBS:
+                message = f"with this job there are more than {MAX_JOBS:,} videos"
+                self.found.add(entry.layer().value_place.problem("too-many-jobs", message, "split the manifest"), entry)
+                return
+            for maker in makers:
+                maker.make(row)
 
-    def _draft(self, index: int, job: Mapping[str, Any], table: Table | None) -> _Draft:
-        fields = merged(merged(self.rules.defaults, self.manifest.defaults), job)
-        scope = Scope(self.names)
-        if "from" in job:
-            scope = Scope(self.names_in_rows, table.columns if table else None, job["from"])
-            if "prompt" not in fields and self._has_prompts(index, table):
-                fields["prompt"] = Template((Slot("prompt"),))
-        faults: list[Fault] = []
-        fields = {
-            name: bound(value, scope, faults, (name,))
-            for name, value in fields.items()
-            if not name.startswith("x-") and name != "from"
-        }
-        for fault in faults[:_MAX_FAULTS]:
-            self._fault(self.manifest.written(index, fault.path), fault)
-            fields.pop(str(fault.path[0]), None)
-        depends = {name: slots(value) for name, value in fields.items()}
-        takes = int(fields.pop("takes", 1))
-        return _Draft(index, takes, fields, {name: found for name, found in depends.items() if found}, table)
+    def _rows(self, drafted: Drafted) -> Iterator[Row]:
+        """Yield the rows that can be read; one without cells for an entry without a table."""
+        for item in drafted.table.rows if drafted.table else _NO_TABLE:
+            if isinstance(item, Row):
+                yield item
+            else:
+                self.found.add(item, drafted.entry)
+            if len(self.found) >= MAX_PROBLEMS:
+                return
 
-    def _has_prompts(self, index: int, table: Table | None) -> bool:
-        if table is None or "prompt" in table.columns:
+    def _check_extra(self, entry: Entry, draft: Draft) -> None:
+        extra = draft.fields.get("extra_body")
+        if not extra:
+            return
+        if not self.rules.extra_body:
+            place = self.drafting.written(entry, draft, ("extra_body",)).key_place
+            message = "the provider's rules allow no further fields in a request"
+            self.found.add(place.problem("unsupported", message, "remove it, or choose another provider"), entry)
+        for name in extra:
+            if name in self.rules.defaults or name in draft.fields or name == "metadata":
+                place = self.drafting.written(entry, draft, ("extra_body", name)).key_place
+                message = f"{name} is a field of its own"
+                self.found.add(place.problem("conflict", message, f"write {name} beside `extra_body`"), entry)
+
+
+class _Maker:
+    """Makes the jobs of one draft, row by row."""
+
+    def __init__(self, expansion: _Expansion, drafted: Drafted, draft: Draft) -> None:
+        self.all = expansion
+        self.entry, self.table, self.drafted, self.draft = drafted.entry, drafted.table, drafted, draft
+        self.used = draft.used
+        self.fixed = {name: value for name, value in draft.fields.items() if name not in draft.slots}
+        self.varied = [(name, draft.fields[name]) for name in draft.slots]
+        self.asked = [name for name in draft.fields if name not in _OURS]
+        self.same_id_said = False
+
+    def make(self, row: Row) -> None:
+        """Add the job of a row, or what is wrong in it."""
+        if self.used and not self._has_cells(row):
+            return
+        fields = self.fixed | {name: filled(value, row.cells, row.number) for name, value in self.varied}
+        request = {name: fields[name] for name in self.asked}
+        if self.all.rules.metadata and "metadata" in fields:
+            request["metadata"] = fields["metadata"]
+        image = self._picture(row, request) if "input_reference" in request else None
+        for finding in self.all.check(request):
+            self._breaks(row, finding)
+        if image is not None:
+            self._check_size(row, image, request)
+        request |= fields.get("extra_body", {}) if self.all.rules.extra_body else {}
+        if self._may_have_a_name(row):
+            self._name(row, fields, request)
+
+    def _has_cells(self, row: Row) -> bool:
+        lacking = [column for column in self.used if not isinstance(row.cells.get(column), str)]
+        for column in lacking:
+            there = column in row.cells
+            place = self.table.place(row, column if there else None) if self.table else None
+            if place:
+                message = f'row {row.number}: column "{column}" {"is no text" if there else "is not there"}'
+                self.all.found.add(place.problem("row-cell", message, "write text"), self.entry)
+        return not lacking
+
+    def _picture(self, row: Row, request: dict[str, Any]) -> Image | None:
+        """Put the reference of an image in the place of its path or data URL; say why where it has none."""
+        text, rules = request["input_reference"], self.all.rules.input_reference
+        why, rule = "", "image"
+        if re.match(r"https?://", text):
+            if rules.url and _URL.fullmatch(text):
+                return None
+            rule = "image" if rules.url else "unsupported"
+            why = "an address of an image starts with https:// and has no spaces" if rules.url else "takes no URL"
+        elif rules.image is None:
+            rule, why = "unsupported", "takes no image"
+        else:
+            document = self.all.drafting.written(self.entry, self.draft, ("input_reference",)).document
+            image = self.all.images(document, text)
+            if isinstance(image, Image):
+                self.all.pictures.setdefault(image.sha256, image)
+                request["input_reference"] = image.reference
+                return image
+            why = image
+        del request["input_reference"]
+        provider = "the provider " if rule == "unsupported" else ""
+        fix = "choose another provider" if rule == "unsupported" else "write the path of a PNG, JPEG or WebP, or a URL"
+        self._problem(row, ("input_reference",), rule, f"{provider}{why}", fix)
+        return None
+
+    def _check_size(self, row: Row, image: Image, request: Mapping[str, Any]) -> None:
+        size = request.get("size")
+        if size not in {None, f"{image.width}x{image.height}"}:
+            message = f"the image has {image.width}x{image.height} pixels, and the size asked for is {size}"
+            self._problem(
+                row, ("input_reference",), "image-size", message, "scale or crop the image, or ask for its size"
+            )
+
+    def _breaks(self, row: Row, finding: Finding) -> None:
+        """Put a finding about a request where its value is written: in the row, or in the manifest."""
+        field = str(finding.path[0])
+        if finding.rule == MISSING:
+            if not self._is_said(field):
+                self._problem(row, (), MISSING, finding.message, finding.fix)
+            return
+        message, fix, rewrite = finding.message, finding.fix, finding.rewrite
+        self._problem(row, finding.path, finding.rule, message, fix, on_key=finding.on_key, rewrite=rewrite)
+
+    def _is_said(self, field: str) -> bool:
+        """Return whether it was said why the field lacks: no column for it, a value of another type, a wrong name."""
+        if self.table and field == "prompt":
             return True
-        columns = [*(column for column in table.columns if hints.known(column, ("prompt",))), *table.columns, "column"]
-        place = self.manifest.document.value_at(("jobs", index, "from"))
-        message = 'the table has no column "prompt", and the job has no `prompt`'
-        self.problems[place.problem("no-prompt", message, f'add prompt: "{{{{ row.{columns[0]} }}}}"')] = None
-        return False
+        written: set[str] = set()
+        for layer in (self.entry.layer(), *self.all.manifest.default_layers):
+            written |= layer.value.keys() if isinstance(layer.value, dict) else set()
+        return any(hints.known(name, (field,)) or hints.close(name, (field,)) for name in written)
 
-    def _fits(self, draft: _Draft) -> bool:
-        before, self.count = self.count, self.count + draft.takes * len(draft.rows)
-        if before <= MAX_JOBS < self.count:
-            message = f"with this job there are more than {MAX_JOBS:,} videos"
-            self._problem(draft, (), "too-many-jobs", message, "split the manifest")
-        return self.count <= MAX_JOBS
-
-    def _has_names(self, draft: _Draft) -> bool:
-        """Return whether each of the job's rows can have a name of its own."""
-        if "id" not in draft.fields:
+    def _may_have_a_name(self, row: Row) -> bool:
+        """Return whether the row can have a name of its own."""
+        if "id" not in self.draft.fields:
             return False
-        if "id" in draft.slots or len(draft.rows) == 1:
+        if "id" in self.draft.slots or row.number <= 1:
             return True
-        job_id = draft.fields["id"]
-        message = f"all {len(draft.rows):,} rows would have the id {shown(job_id)}"
-        self._problem(draft, ("id",), "id-not-per-row", message, f'write id: "{job_id[:100]}-{{{{ row_number }}}}"')
+        if not self.same_id_said:
+            self.same_id_said = True
+            job_id = self.draft.fields["id"]
+            message = f"all rows would have the id {shown(job_id)}"
+            fix = f'write id: "{job_id[:100]}-{{{{ row_number }}}}"'
+            self._problem(row, ("id",), "id-not-per-row", message, fix)
         return False
 
-    def _name(self, draft: _Draft, row: Row, fields: Mapping[str, Any], request: Mapping[str, Any]) -> None:
+    def _name(self, row: Row, fields: Mapping[str, Any], request: Mapping[str, Any]) -> None:
         """Add the takes of one row, under names that nothing else has."""
         job_id: str = fields["id"]
-        origin = str(draft.place(row) or self.manifest.document.value_at(("jobs", draft.index)))
         if not naming.ID.fullmatch(job_id):
             near = naming.slug(job_id)
-            fix = f"write {hints.spelled(near)}" if near and "id" not in draft.slots else _ID_FIX
+            fix = f"write {hints.spelled(near)}" if near and "id" not in self.draft.slots else _ID_FIX
             message = f"the id {shown(job_id)} is not usable: {naming.ID_RULE}"
-            self._problem(draft, ("id",), "id", message, fix, at=_place_of("id", draft, row))
+            self._problem(row, ("id",), "id", message, fix)
             return
-        first = self.ids.setdefault(job_id.lower(), len(self.specs))
-        if first < len(self.specs):
-            self._duplicate(draft, row, job_id, self.specs[first], origin)
+        everything, job_id = self.all, f"{job_id}{self.draft.combination.suffix}"
+        origin = str(self.table.place(row) if self.table else self.entry.layer().value_place)
+        first = everything.ids.setdefault(job_id.lower(), len(everything.specs))
+        if first < len(everything.specs):
+            self._duplicate(row, job_id, everything.specs[first], origin)
             return
-        tags, metadata = tuple(fields.get("tags", ())), fields.get("metadata", {})
-        for take in range(1, draft.takes + 1):
+        tags = tuple(tag for tag in fields.get("tags", ()) if tag is not None)
+        metadata = fields.get("metadata", {})
+        if self.drafted.kept:
+            metadata = {**metadata, **{column: _typed(row.cells.get(column)) for column in self.drafted.kept}}
+        for take in range(1, self.drafted.takes + 1):
             name = naming.job_name(job_id, take)
-            output = self.filenames.path(name, take)
-            self.specs.append(Spec(name, take, request, output, origin, tags, metadata))
+            output = everything.filenames.path(name, take)
+            spec = Spec(name, take, request, output, origin, tags, metadata, self.drafted.enabled)
+            everything.specs.append(spec)
+            if name == everything.traced:
+                written = partial(everything.drafting.written, self.entry, self.draft)
+                everything.trace = Trace(spec, self.entry, self.draft, self.table, row, self.drafted.kept, written)
+        if self.drafted.enabled:
+            self._compare(row, everything.specs[-self.drafted.takes])
 
-    def _duplicate(self, draft: _Draft, row: Row, job_id: str, first: Spec, origin: str) -> None:
+    def _compare(self, row: Row, spec: Spec) -> None:
+        """Warn of a job that asks for what another one asks for: both are paid."""
+        first = self.all.requests.setdefault((spec.take, str(spec.request.get("prompt"))), spec)
+        if first is not spec and first.request_hash == spec.request_hash:
+            place = self.table.place(row) if self.table else self.entry.layer().value_place
+            message = f"the same request as {first.name.rpartition('#')[0]} at {first.origin}: both are paid for"
+            fix = "remove one, or write `takes` for several renders of one request"
+            self.all.advice.add(place.warning("same-request", message, fix), self.entry)
+
+    def _duplicate(self, row: Row, job_id: str, first: Spec, origin: str) -> None:
         if first.origin == origin:
-            message = "another job gives the same ids to the same rows" if draft.table else "the job is here twice"
-            self._problem(draft, ("id",), "duplicate-id", message, "give it an id of its own")
+            if self.draft.combination.cells and not self.table:
+                message, fix = f"two combinations would have the name {job_id}", "write other values"
+                place = self.entry.layer(("matrix",) if "matrix" in self.entry.job else ()).value_place
+                self.all.found.add(place.problem("duplicate-id", message, fix), self.entry)
+                return
+            message = "another job gives the same ids to the same rows" if self.table else "the job is here twice"
+            place = self.entry.layer(("id",)).value_place
+            self.all.found.add(place.problem("duplicate-id", message, "give it an id of its own"), self.entry)
             return
         other = first.name.rpartition("#")[0]
         alike = "" if other == job_id else f" as {shown(other)}: upper and lower case are one"
         message = f"the id {shown(job_id)} is already used at {first.origin}{alike}"
-        fix = _ID_FIX if "id" in draft.slots else "write another"
-        self._problem(draft, ("id",), "duplicate-id", message, fix, at=_place_of("id", draft, row))
-
-    def _has_cells(self, draft: _Draft, row: Row, used: frozenset[str | None]) -> bool:
-        lacking = [column for column in used if not isinstance(row.cells.get(str(column)), str)]
-        for column in lacking:
-            there = "is no text" if column in row.cells else "is not there"
-            place = draft.place(row)
-            if place:
-                self.problems[place.problem("row-cell", f'column "{column}" {there} in this row', "write text")] = None
-        return not lacking
-
-    def _found(self, draft: _Draft, row: Row, finding: Finding) -> None:
-        """Put a finding about a request where its value is written: in the row, or in the manifest."""
-        field = str(finding.path[0])
-        if finding.rule == MISSING:
-            if not self._is_said(draft, field):
-                self._problem(draft, (), MISSING, finding.message, finding.fix)
-            return
-        place = _place_of(field, draft, row)
-        if place:
-            columns = sorted(f'column "{name}"' if name is not None else ROW_NUMBER for name in draft.slots[field])
-            finding = replace(finding, message=f"{finding.message} ({', '.join(columns)})")
-        self._problem(draft, finding.path, finding.rule, finding.message, finding.fix, at=place, on_key=finding.on_key)
-
-    def _is_said(self, draft: _Draft, field: str) -> bool:
-        """Return whether it was said why the field lacks: no column for it, a value of another type, a wrong name."""
-        if draft.table and field == "prompt":
-            return True
-        value = self.manifest.document.value
-        defaults = value.get("defaults")
-        written = {**value["jobs"][draft.index], **(defaults if isinstance(defaults, dict) else {})}
-        return any(hints.known(name, (field,)) or hints.close(name, (field,)) for name in written)
+        fix = _ID_FIX if "id" in self.draft.slots else "write another"
+        self._problem(row, ("id",), "duplicate-id", message, fix)
 
     def _problem(
         self,
-        draft: _Draft,
-        path: Sequence[str | int],
+        row: Row,
+        path: Path,
         rule: str,
         message: str,
-        fix: str | None = None,
+        fix: str | None,
         *,
-        at: Place | None = None,
         on_key: bool = False,
+        rewrite: str | None = None,
     ) -> None:
-        """Add a problem at a place in a table, or where the value at the path of a job is written."""
-        if at is None:
-            document, written = self.manifest.document, self.manifest.written(draft.index, path)
-            at = document.key_at(written) if on_key else document.value_at(written)
-        self.problems[at.problem(rule, message, fix)] = None
+        """Add a problem where the value at the path is written: in a cell, in a row, or in the manifest."""
+        columns = self.draft.slots.get(str(path[0])) if path else None
+        if columns and self.table:
+            names = sorted(f'column "{name}"' if name is not None else ROW_NUMBER for name in columns)
+            only = next(iter(columns)) if len(columns) == 1 else None
+            message = f"{message} (row {row.number}, {', '.join(names)})"
+            self.all.found.add(self.table.place(row, only).problem(rule, message, fix), self.entry)
+            return
+        layer = self.all.drafting.written(self.entry, self.draft, path)
+        place = layer.key_place if on_key else layer.value_place
+        old = layer.document.spelled_at(layer.path, key=on_key) if rewrite else None
+        edit = Edit(old, rewrite) if rewrite and old else None
+        self.all.found.add(place.problem(rule, message, fix, edit), self.entry)
 
-    def _fault(self, path: Sequence[str | int], fault: Fault) -> None:
-        place = self.manifest.document.occurrence_at(path, "{{", fault.nth)
-        self.problems[place.problem(fault.rule, fault.message, fault.fix)] = None
 
-
-def _place_of(field: str, draft: _Draft, row: Row) -> Place | None:
-    """Return the row's place for a field that depends on it."""
-    return draft.place(row) if field in draft.slots else None
+def _typed(cell: Any) -> Any:
+    """Return a cell as JSON has it: numbers are texts only where texts are made of them."""
+    if isinstance(cell, Number):
+        return float(cell) if set(cell) & set(".eE") else int(cell)
+    if isinstance(cell, list):
+        return [_typed(inner) for inner in cell]
+    return {key: _typed(inner) for key, inner in cell.items()} if isinstance(cell, dict) else cell

@@ -8,8 +8,8 @@ from pipeline.manifest import Manifest
 from pipeline.templates import Fault, Scope, Slot, bound, filled, slots
 
 _PATH = ("output", "filename")
-_ADVICE = "write {{ id }} or {{ take }}"
-_SAMPLE = {"id": "a-t1", "take": "1"}
+_ADVICE = "write {{ id }}, {{ take }} or {{ shard }}"
+_SAMPLE = {"id": "a-t1", "take": "1", "shard": "00"}
 
 
 class Filenames:
@@ -20,14 +20,17 @@ class Filenames:
         self._document = manifest.document
         self._taken: dict[str, str] = {}
         self._longest = 0
-        self._template = self._bound(manifest.filename)
-        self._has_id = "id" in slots(self._template)  # ids differ in more than case, so paths with them do
+        self._template: Any = self._bound(manifest.filename)
+        used = slots(self._template)
+        self._has_shard = "shard" in used
+        self._has_id = "id" in used  # ids differ in more than case, so paths with them do
 
     def path(self, name: str, take: int) -> str:
         """Return the path of a job's video, or nothing where the template has a problem."""
         if self.problems:
             return ""
-        path: str = filled(self._template, {"id": naming.stem(name), "take": str(take)})
+        cells = {"id": naming.stem(name), "take": str(take), "shard": naming.shard(name) if self._has_shard else ""}
+        path: str = filled(self._template, cells)
         if len(path) > self._longest:  # beside its length, one job's path is as safe as any other's
             self._longest = len(path)
             self._refuse(naming.path_fault(path))

@@ -1,36 +1,36 @@
-"""The only module that reads manifests, their tables, and the package's own schemas, profiles and examples."""
+"""A manifest's file -> its jobs; and the package's own schemas, profiles and examples, which only this module reads."""
 
-import errno
 import json
-import os
-import stat
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
-from pipeline import hints, source, tables
+from pipeline import advice, hints, source
 from pipeline.document import Document, Place
 from pipeline.errors import ManifestError, Problem, UsageError
-from pipeline.expansion import expand
+from pipeline.expansion import Expanded, Trace, expand
+from pipeline.folder import Folder, content, why
+from pipeline.images import Image
+from pipeline.including import Including
 from pipeline.jobs import Spec
-from pipeline.manifest import Manifest, ordered, read
+from pipeline.manifest import Layer, Manifest, Part, assembled, ordered, read
 from pipeline.profile import Limits, Profile, RequestRules, profile_from
 from pipeline.sayings import shown
-from pipeline.tables import Table
 from pipeline.validation import problems
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A manifest without mistakes, and what it asks for."""
+    """A manifest without mistakes, and what it asks for. ``images`` are those that requests refer to, by sha256."""
 
     manifest: Manifest
     profile: Profile
     specs: list[Spec]
     warnings: tuple[Problem, ...]
+    images: Mapping[str, Image] = field(default_factory=dict)
 
     @property
     def limits(self) -> Limits:
@@ -41,32 +41,88 @@ class Loaded:
 def load(path: Path, *, variables: Mapping[str, str], own: Path | None = None) -> Loaded:
     """Return the manifest's jobs, checked. ``variables`` replace texts of its ``vars``; ``own`` is a profile's file.
 
-    Raises ManifestError with every problem in the manifest and in its tables, and with the warnings.
+    Raises ManifestError with every problem in the manifest and in all that it names, and with the warnings.
     """
-    document, found = _document(path)
-    manifest, unfit = read(document, schema("manifest"), variables=variables)
-    found += unfit
-    rows: dict[str, Table | None] = {}
-    for written, place in manifest.tables.items():
-        rows[written], unfit = _table(path, written, place)
-        found += unfit
-    chosen, unfit = _profile(manifest, own_profile(own) if own else None)
-    found += unfit
-    rules = schema(chosen.request.schema.removesuffix(_SCHEMA)) if chosen else {}
-    specs, unfit = expand(manifest, chosen.request if chosen else RequestRules("", {}), rules, rows)
-    found = ordered([*found, *unfit], first=str(path))
-    if chosen is None or any(problem.severity == "error" for problem in found):
+    manifest, profile, expanded, found = _expanded(path, variables, own, None)
+    if profile is None or any(problem.severity == "error" for problem in found):
         raise ManifestError(found)
-    return Loaded(manifest, chosen, specs, tuple(found))
+    unused = advice.unused_variables(manifest, expanded.used)
+    found = ordered([*found, *expanded.advice, *unused], first=str(path))
+    return Loaded(manifest, profile, expanded.specs, tuple(found), expanded.images)
+
+
+def trace(path: Path, name: str, *, variables: Mapping[str, str], own: Path | None = None) -> tuple[Manifest, Trace]:
+    """Return the manifest, and where one of its jobs comes from.
+
+    Raises ManifestError where the manifest has mistakes, and UsageError where it has no such job.
+    """
+    manifest, _, expanded, found = _expanded(path, variables, own, name)
+    if any(problem.severity == "error" for problem in found):
+        raise ManifestError(found)
+    if expanded.trace is None:
+        near = hints.close(name, [spec.name for spec in expanded.specs[:10_000]])
+        raise UsageError(f"there is no job {name}" + (f"; did you mean {near}?" if near else ""))
+    return manifest, expanded.trace
+
+
+def _expanded(
+    path: Path, variables: Mapping[str, str], own: Path | None, traced: str | None
+) -> tuple[Manifest, Profile | None, Expanded, list[Problem]]:
+    manifest, parts, folder, found = _manifest(path, variables)
+    chosen, unfit = _profile(manifest, own_profile(own) if own else None)
+    rules = chosen.request if chosen else RequestRules("", {})
+    expanded = expand(
+        manifest,
+        rules,
+        schema(rules.schema.removesuffix(_SCHEMA)) if chosen else {},
+        tables=folder.table,
+        images=folder.image,
+        traced=traced,
+    )
+    found = [*found, *unfit, *expanded.problems, *folder.problems, *advice.about(parts)]
+    found += _budget_problems(manifest, chosen) if chosen else ()
+    return manifest, chosen, expanded, ordered(found, first=str(path))
 
 
 def campaign_name(path: Path) -> str:
     """Return the name in a manifest, which may have other mistakes. Raises ManifestError where it has no usable one."""
     document, found = _document(path)
-    manifest, unfit = read(document, schema("manifest"), variables={})
-    if not manifest.name:
+    part, unfit = read(document, schema("manifest"))
+    name: str = part.value.get("name", "")
+    if not name:
         raise ManifestError(ordered([*found, *unfit], first=str(path)))
-    return manifest.name
+    return name
+
+
+def _manifest(path: Path, variables: Mapping[str, str]) -> tuple[Manifest, list[Part], Folder, list[Problem]]:
+    document, found = _document(path)
+    folder = Folder(path)
+    schemas = {included: schema("include" if included else "manifest") for included in (False, True)}
+
+    def read_part(document: Document, included: bool) -> Part:
+        part, unfit = read(document, schemas[included])
+        found.extend(unfit)
+        return part
+
+    parts = Including(folder, read_part).parts(document)
+    manifest, unfit = assembled(parts, variables=variables)
+    return manifest, parts, folder, found + unfit
+
+
+def _budget_problems(manifest: Manifest, profile: Profile) -> list[Problem]:
+    """Hold the budget against the profile's prices."""
+    layer, price = Layer(manifest.document, ("budget",)), profile.price
+    if not manifest.budget:
+        return []
+    if price is None:
+        message = f"the profile {profile.name} has no prices: a run needs one to keep the budget"
+        return [layer.key_place.warning("budget", message, "give --price to `plan` and `run`, per second of video")]
+    currency = manifest.budget.get("currency", price.currency)
+    if currency != price.currency:
+        place = Layer(manifest.document, ("budget", "currency")).value_place
+        message = f"the prices of the profile {profile.name} are in {price.currency}, not in {currency}"
+        return [place.problem("budget", message, f"write {price.currency}")]
+    return []
 
 
 def schema(name: str) -> dict[str, Any]:
@@ -99,9 +155,9 @@ def own_profile(path: Path) -> Profile:
 def bytes_of(path: Path, most: int) -> bytes:
     """Return what is in a file that an option names. Raises UsageError for one that cannot be read, or has more."""
     try:
-        return _content(path, most)
+        return content(path, most)
     except (OSError, ValueError) as error:
-        raise UsageError(f"{path} cannot be read: {_why(error)}") from error
+        raise UsageError(f"{path} cannot be read: {why(error)}") from error
 
 
 def _checked_profile(data: bytes, file: str) -> Profile:
@@ -127,46 +183,15 @@ _SCHEMA, _PROFILE = ".schema.json", ".yaml"
 def _document(path: Path) -> tuple[Document, list[Problem]]:
     file = str(path)
     try:
-        data = _content(path, source.MAX_BYTES)
+        data = content(path, source.MAX_BYTES)
     except (OSError, ValueError) as error:
         raise ManifestError(
-            [Place(file, 1, 1).problem("file", f"{file} cannot be read: {_why(error)}", "check the path")]
+            [Place(file, 1, 1).problem("file", f"{file} cannot be read: {why(error)}", "check the path")]
         ) from error
     document, found = source.parse(data, file=file)
     if document is None:
         raise ManifestError(found)
     return document, found
-
-
-def _table(manifest: Path, written: str, place: Place) -> tuple[Table | None, list[Problem]]:
-    """Return the rows of a table in or below the manifest's folder."""
-    suffix = Path(written).suffix.lower()
-    if suffix not in tables.FORMATS:
-        fix = f"save it as one of {', '.join(tables.FORMATS)}"
-        return None, [place.problem("from", f"{shown(written)} has no suffix that tells the kind of table", fix)]
-    try:
-        path = (manifest.parent / written).resolve()
-        if not path.is_relative_to(manifest.parent.resolve()):
-            return None, [place.problem("from", "the table lies outside the manifest's folder", "move it there")]
-        data = _content(path, tables.MAX_BYTES)
-    except (OSError, ValueError, RuntimeError) as error:
-        return None, [place.problem("from", f"the table cannot be read: {_why(error)}", "check the path")]
-    return tables.parse(data, file=str(manifest.parent / written))
-
-
-def _content(path: Path, limit: int) -> bytes:
-    """Return what is in a regular file. Nothing else is waited for. Raises OSError for others, and for large ones."""
-    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError(errno.EINVAL, "it is no regular file")
-        data = file.read(limit + 1)
-    if len(data) > limit:
-        raise OSError(errno.EFBIG, f"it is larger than {limit >> 20} MiB")
-    return data
-
-
-def _why(error: Exception) -> str:
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 def _profile(manifest: Manifest, own: Profile | None) -> tuple[Profile | None, list[Problem]]:

@@ -32,6 +32,7 @@ _WORDS = {
     "polls_per_second": "polls poll_rate",
     "downloads": "max_downloads transfers download_concurrency",
 }
+_OF_OTHER_VALUES = {*_WORDS["size"].split(), "prompts"}
 WRONG_NAMES = [(wrong, right) for right, words in _WORDS.items() for wrong in words.split()]
 
 _MEASURES = re.compile(r"\s*(\d{1,6})\s*[xX*\u00d7:]\s*(\d{1,6})\s*")
@@ -68,6 +69,24 @@ def value(text: str, allowed: Collection[str]) -> str | None:
     if length is not None and None not in numbers.values():
         return min(allowed, key=lambda number: (abs((numbers[number] or 0) - length), numbers[number]), default=None)
     return _nearest(text.strip().lower(), allowed, cutoff=0.6)
+
+
+def is_certain(word: str, meant: str | None) -> bool:
+    """Tell whether a key was meant so surely that a program may rename it: a slip, or a word with the same meaning.
+
+    A word whose values are written otherwise (``width``, ``aspect_ratio``) is none.
+    """
+    if meant is None or _plain(word) in _OF_OTHER_VALUES:
+        return False
+    return known(word, (meant,)) is not None or _nearest(_plain(word), (meant,), cutoff=0.85) is not None
+
+
+def is_same(text: str, value: str) -> bool:
+    """Tell whether the text is another writing of the value: ``1280 X 720``, ``8s``."""
+    measures, number = _measures(text), _number(text)
+    if text.strip().lower() == value:
+        return True
+    return (measures is not None and measures == _measures(value)) or (number is not None and number == _number(value))
 
 
 def spelled(text: str) -> str:

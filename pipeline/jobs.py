@@ -74,7 +74,8 @@ class Spec:
     """One video that the manifest asks for, as it would be sent.
 
     ``request`` is the request in the API's words (model, prompt, size, seconds, metadata ...). ``output`` is the
-    file's path below the campaign's ``videos/``. ``origin`` is ``file:line:column`` of the job in the manifest.
+    file's path below the campaign's ``videos/``. ``origin`` is ``file:line:column`` of the job in the manifest, or of
+    its row. One that is not ``enabled`` is never submitted.
     """
 
     name: str
@@ -84,6 +85,7 @@ class Spec:
     origin: str
     tags: tuple[str, ...] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    enabled: bool = True
 
     @property
     def request_hash(self) -> str:

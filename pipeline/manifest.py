@@ -1,13 +1,13 @@
-"""A manifest as a value: what a person wrote, without what is wrong in it. Pure.
+"""A manifest as a value: what a person wrote, in one file or several, without what is wrong in it. Pure.
 
 ``defaults`` lie under every job, and the profile's own defaults under them: mappings merge deeply, the job wins, and
-lists and texts replace. A merge key (``<<``) is YAML's and shallow; it is done before.
+lists and texts replace. A merge key (``<<``) is YAML's and shallow; it is done before. Included files are parts of the
+same manifest: their ``vars`` and ``defaults`` lie under those of the file that includes them.
 """
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from pipeline import hints
 from pipeline.document import Document, Path, Place
@@ -17,52 +17,106 @@ from pipeline.validation import Schema, findings, located, mended
 FILENAME = "{{ id }}.mp4"
 
 
+class Layer(NamedTuple):
+    """Where something is written."""
+
+    document: Document
+    path: Path
+
+    @property
+    def value(self) -> Any:
+        """What is written there, with its mistakes. Raises KeyError, IndexError or TypeError where nothing is."""
+        value = self.document.value
+        for step in self.path:
+            value = value[step]
+        return value
+
+    @property
+    def value_place(self) -> Place:
+        return self.document.value_at(self.path)
+
+    @property
+    def key_place(self) -> Place:
+        return self.document.key_at(self.path)
+
+
+class Part(NamedTuple):
+    """One file of a manifest, and its value without what is wrong in it."""
+
+    document: Document
+    value: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """The ``index``-th entry of ``jobs`` in a file."""
+
+    document: Document
+    index: int
+    job: Mapping[str, Any]
+
+    def layer(self, path: Path = ()) -> Layer:
+        return Layer(self.document, ("jobs", self.index, *path))
+
+
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """``limits`` holds what the manifest says of them. ``jobs`` has a None for an entry that is no job."""
+    """``limits`` and ``budget`` hold what the manifest says of them. ``document`` is the file that was asked for."""
 
     document: Document
     name: str
     provider: str
     limits: Mapping[str, Any]
+    budget: Mapping[str, Any]
     filename: str
     variables: Mapping[str, str]
+    declared: Mapping[str, Layer]
     defaults: Mapping[str, Any]
-    jobs: Sequence[Mapping[str, Any] | None]
+    default_layers: Sequence[Layer]
+    entries: Sequence[Entry]
 
-    @property
-    def tables(self) -> dict[str, Place]:
-        """The files that jobs have their rows from, as written, each with the first place that names it."""
-        found: dict[str, Place] = {}
-        for index, job in enumerate(self.jobs):
-            if job and "from" in job and job["from"] not in found:
-                found[job["from"]] = self.document.value_at(("jobs", index, "from"))
-        return found
-
-    def written(self, index: int, path: Path) -> Path:
-        """Return where in the document a job's value is written: in the job, in ``defaults``, or nowhere: the job."""
-        places = (("jobs", index, *path), ("defaults", *path))
-        return next((place for place in places if _has(self.document.value, place)), ("jobs", index))
+    def written(self, entry: Entry, path: Path) -> Layer:
+        """Return where a job's value is written: in the job, in the nearest ``defaults``, or nowhere: the job."""
+        layers = (entry.layer(path), *(Layer(layer.document, (*layer.path, *path)) for layer in self.default_layers))
+        return next((layer for layer in layers if is_there(layer)), entry.layer())
 
 
-def read(document: Document, schema: Schema, *, variables: Mapping[str, str]) -> tuple[Manifest, list[Problem]]:
-    """Return the manifest and every problem that the schema finds in it. ``variables`` replace its own ``vars``."""
+def read(document: Document, schema: Schema) -> tuple[Part, list[Problem]]:
+    """Return one file of a manifest, and every problem that the schema finds in it."""
     found = findings(document.value, schema)
     value = mended(document, found)
-    value = value if isinstance(value, dict) else {}
-    output, declared = value.get("output", {}), value.get("vars", {})
+    return Part(document, value if isinstance(value, dict) else {}), located(found, document)
+
+
+def assembled(parts: Sequence[Part], *, variables: Mapping[str, str]) -> tuple[Manifest, list[Problem]]:
+    """Return the manifest of which these are the files, the one that was asked for last. ``variables`` go before."""
+    document, value = parts[-1]
+    declared: dict[str, Layer] = {}
+    texts: dict[str, str] = {}
+    defaults: dict[str, Any] = {}
+    layers: list[Layer] = []
+    entries: list[Entry] = []
+    for part in parts:
+        texts |= part.value.get("vars", {})
+        declared |= {name: Layer(part.document, ("vars", name)) for name in part.value.get("vars", {})}
+        defaults = merged(defaults, part.value.get("defaults", {}))
+        layers.insert(0, Layer(part.document, ("defaults",)))
+        jobs = part.value.get("jobs", ())
+        entries += [Entry(part.document, index, job) for index, job in enumerate(jobs) if isinstance(job, dict)]
     manifest = Manifest(
         document=document,
         name=value.get("name", ""),
         provider=value.get("provider", ""),
         limits={name: int(limit) if limit == int(limit) else limit for name, limit in value.get("limits", {}).items()},
-        filename=output.get("filename", FILENAME),
-        variables={**declared, **variables},
-        defaults=value.get("defaults", {}),
-        jobs=[job if isinstance(job, dict) else None for job in value.get("jobs", ())],
+        budget=value.get("budget", {}),
+        filename=value.get("output", {}).get("filename", FILENAME),
+        variables={**texts, **variables},
+        declared=declared,
+        defaults=defaults,
+        default_layers=[layer for layer in layers if is_there(layer)],
+        entries=entries,
     )
-    problems = [*located(found, document), *_variable_problems(document, declared, variables), *_cut_prompts(document)]
-    return manifest, problems
+    return manifest, [*_variable_problems(manifest, variables), *_no_jobs(parts)]
 
 
 def merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -73,6 +127,14 @@ def merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(value, dict) and isinstance(below, dict):
             both[key] = merged(below, value)
     return both
+
+
+def is_there(layer: Layer) -> bool:
+    try:
+        _ = layer.value
+    except (KeyError, IndexError, TypeError):
+        return False
+    return True
 
 
 def ordered(problems: Iterable[Problem], *, first: str) -> list[Problem]:
@@ -99,30 +161,18 @@ _RANKS = {
 }
 
 
-def _has(value: Any, path: Path) -> bool:
-    for step in path:
-        try:
-            value = value[step]
-        except (KeyError, IndexError, TypeError):
-            return False
-    return True
+def _no_jobs(parts: Sequence[Part]) -> Iterator[Problem]:
+    """The schema asks for ``jobs`` only where nothing is included."""
+    document = parts[-1].document
+    if is_there(Layer(document, ("include",))) and not any(is_there(Layer(part.document, ("jobs",))) for part in parts):
+        message = "neither this file nor what it includes has jobs"
+        yield document.key_at(("include",)).problem("missing-key", message, "add jobs: [{ id: first, prompt: ... }]")
 
 
-def _cut_prompts(document: Document) -> Iterator[Problem]:
-    for found in _CUT_PROMPT.finditer(document.text.text):
-        place = document.text.place(found.end() - 1)
-        message = "the prompt ends here: the rest of the line is a comment"
-        problem = place.problem("comment-in-prompt", message, "put the prompt in quotes if the rest belongs to it")
-        yield replace(problem, severity="warning")
-
-
-_CUT_PROMPT = re.compile(r"""^[ \t-]*prompt:[ \t]+[^\s"'|>&*{\[#][^\r\n]*?[ \t]#""", re.MULTILINE)
-
-
-def _variable_problems(
-    document: Document, declared: Mapping[str, str], variables: Mapping[str, str]
-) -> Iterator[Problem]:
-    whole = document.key_at(("vars",)) if _has(document.value, ("vars",)) else document.value_at(())
+def _variable_problems(manifest: Manifest, variables: Mapping[str, str]) -> Iterator[Problem]:
+    document, declared = manifest.document, manifest.declared
+    here = Layer(document, ("vars",))
+    whole = here.key_place if is_there(here) else document.value_at(())
     for name, text in variables.items():
         if name not in declared:
             meant = hints.close(name, declared)
@@ -132,9 +182,8 @@ def _variable_problems(
             yield whole.problem("undeclared-variable", f"--var {name}: `vars` has no such name", fix)
         if any("\ud800" <= char <= "\udfff" for char in text):
             yield whole.problem("character", f"--var {name} is not UTF-8 text", "write UTF-8")
-    for name, text in declared.items():
-        if "{{" in text and name not in variables:
+    for name, layer in declared.items():
+        if name not in variables and "{{" in manifest.variables[name]:
             message = f"the text of {name} holds {{{{, which is not read again: it goes into the prompt as it is"
-            place = document.occurrence_at(("vars", name), "{{", 0)
-            problem = place.problem("placeholder-in-variable", message, "write the whole text out")
-            yield replace(problem, severity="warning")
+            place = layer.document.occurrence_at(layer.path, "{{", 0)
+            yield place.warning("placeholder-in-variable", message, "write the whole text out")

@@ -1,6 +1,8 @@
 """Which video in the server's list is a job whose POST had no answer. Pure.
 
 Attempts with equal parameters are interchangeable: of k such attempts and m such videos, any m of them get one each.
+That holds of what the server shows. No server shows the image that a job began with, and campaigns are made of one
+prompt and many images: such a job is told from its like by a reference of our own, or by a person.
 On an account that others use too, a stranger's equal job could be taken for ours: a reference of our own, where the
 server echoes it, is believed before anything else.
 """
@@ -49,7 +51,8 @@ def _alike(job: Job, video: Video) -> bool | None:
         return False
     if video.seconds is not None and not _same_number(video.seconds, str(job.request.get("seconds"))):
         return False
-    return None if None in {*told, video.seconds, video.created_at} else True
+    shown = None not in {*told, video.seconds, video.created_at} and "input_reference" not in job.request
+    return True if shown else None
 
 
 def _creation(video: Video, unknown: float = inf) -> float:

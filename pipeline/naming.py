@@ -1,5 +1,6 @@
 """Names of jobs, and of their files: safe on every file system. Pure."""
 
+import hashlib
 import re
 from collections.abc import Callable
 
@@ -17,6 +18,11 @@ def job_name(job_id: str, take: int) -> str:
 def stem(name: str) -> str:
     """Return a job's name as a part of a file name."""
     return name.replace("@", "__").replace("#", "-t")
+
+
+def shard(name: str) -> str:
+    """Return one of 256 folders for a job's video. All takes of a job are in the same one, whatever else there is."""
+    return hashlib.sha256(name.rpartition("#")[0].encode()).hexdigest()[:2]
 
 
 def slug(text: str) -> str | None:

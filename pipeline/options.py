@@ -25,6 +25,8 @@ VARIABLES = click.option(
 )
 SELECTION = (
     click.option("--select", multiple=True, metavar="GLOB|tag:TAG", help="Submit only jobs that fit. Repeatable."),
+    click.option("--sample", type=click.IntRange(min=1), metavar="N", help="Submit only N of them, drawn by --seed."),
+    click.option("--seed", type=int, default=0, metavar="S", help="Another seed draws another sample."),
     click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Submit only the first N of them."),
 )
 ADDRESS = (
@@ -41,6 +43,7 @@ PROFILE = click.option(
 SPENDING = (
     click.option("--no-submit", is_flag=True, help="Fetch what is paid; spend nothing."),
     click.option("--max-cost", type=click.FloatRange(min=0), metavar="N", help="Stop before the campaign costs more."),
+    click.option("--price", type=click.FloatRange(min=0), metavar="N", help="What a second of video costs."),
 )
 FORMAT = (
     click.option(
@@ -72,8 +75,6 @@ def options_of(
     variables: Sequence[str] = (),
     output: Path = Path("outputs"),
     select: Sequence[str] = (),
-    limit: int | None = None,
-    base_url: str | None = None,
     **others: Any,
 ) -> Options:
     """Return the options; ``others`` go by the same name here and there."""
@@ -81,7 +82,7 @@ def options_of(
     if any(not (name and equals) for name, equals, _ in pairs):
         raise click.UsageError("--var takes NAME=VALUE")
     named = {name: value for name, _, value in pairs}
-    return Options(output, named, tuple(select), limit, base_url, **others)
+    return Options(output, named, tuple(select), **others)
 
 
 def command_line(verb: str, target: Path, options: Options) -> list[str]:

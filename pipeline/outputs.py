@@ -57,7 +57,7 @@ class Part:
                 self.path.unlink(missing_ok=True)
                 return BadFile(Failure(FailureKind.BAD_OUTPUT, f"what came is no whole video: {found.reason}"))
             self.sync()
-            _sync_folder(self.path.parent)
+            sync_folder(self.path.parent)
         request = job.request
         warnings = mp4.differences(found, size=str(request["size"]), seconds=str(request["seconds"]))
         return Fetched(self._hash.hexdigest(), self.size, warnings)
@@ -91,7 +91,7 @@ class Outputs:
         with storage_errors(self._campaign):
             _make_folder(self._campaign)
             for folder in (self._campaign, self._campaign.parent):
-                _sync_folder(folder.absolute().parent)
+                sync_folder(folder.absolute().parent)
 
     def holds_videos(self) -> bool:
         """Tell whether any video lies here."""
@@ -108,7 +108,7 @@ class Outputs:
                 part.write(b"probe")
                 part.sync()
             _link(first, second)
-            _sync_folder(self.videos)
+            sync_folder(self.videos)
             for path in (first, second):
                 path.unlink(missing_ok=True)
 
@@ -167,7 +167,7 @@ class Outputs:
     def _placed(self, job: Job, name: Path) -> Placed:
         path = self._relative(name)
         _write_sidecar(name.with_suffix(".json"), job, path)
-        _sync_folder(name.parent)
+        sync_folder(name.parent)
         return Placed(path)
 
     def _make(self, folder: Path) -> None:
@@ -177,7 +177,7 @@ class Outputs:
         if folder != self.videos:
             self._make(folder.parent)
         folder.mkdir(exist_ok=True)
-        _sync_folder(folder.parent)
+        sync_folder(folder.parent)
         self._synced.add(folder)
 
     def _part_path(self, job: Job) -> Path:
@@ -250,10 +250,11 @@ def _make_folder(folder: Path) -> None:
         return
     _make_folder(folder.parent)
     folder.mkdir(exist_ok=True)
-    _sync_folder(folder.parent)
+    sync_folder(folder.parent)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Have on disk which names the folder holds."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

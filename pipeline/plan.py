@@ -102,7 +102,7 @@ def compare(
             return _new(spec, before.get(spec.name), selected)
         fate, reason = _REASONS[job.state]
         if job.state is State.PLANNED and spec.name not in selected:
-            fate, reason = Fate.LEAVE, "not selected"
+            fate, reason = Fate.LEAVE, _left(spec)
         elif job.state is State.DONE and (job.name, job.request_hash) in missing:
             fate, reason = Fate.CONTINUE, "its file is gone from the disk: to be downloaded again"
         elif job.state in {State.EXPIRED, State.LOST} and (job.name, job.request_hash) in back:
@@ -123,8 +123,12 @@ def _new(spec: Spec, before: Job | None, selected: frozenset[str]) -> Item:
         changed = [key for key in keys if spec.request.get(key) != before.request.get(key)]
         reason = f"changed: {', '.join(changed)}" if changed else "new take"
     if spec.name not in selected:
-        return Item(spec.name, Fate.LEAVE, "not selected", spec, None)
+        return Item(spec.name, Fate.LEAVE, _left(spec), spec, None)
     return Item(spec.name, Fate.SUBMIT, reason, spec, None)
+
+
+def _left(spec: Spec) -> str:
+    return "not selected" if spec.enabled else "not enabled"
 
 
 def _orphan(job: Job) -> Item:

@@ -3,9 +3,12 @@
 Reads the manifest, the ledger and the disk; writes nothing and asks no server.
 """
 
+import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
+from functools import partial
+from heapq import nsmallest
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +16,13 @@ from pipeline import files
 from pipeline.credential import Secret, find_key
 from pipeline.errors import UsageError
 from pipeline.files import Loaded
-from pipeline.jobs import Job, Spec, State
+from pipeline.images import Image
+from pipeline.inputs import Inputs
+from pipeline.jobs import DOUBTFUL, Job, Spec, State
 from pipeline.ledger import reading
 from pipeline.outputs import Outputs
 from pipeline.plan import Fate, Plan, compare
-from pipeline.profile import Profile, address
+from pipeline.profile import Price, Profile, address
 from pipeline.report import Estimate, estimate
 
 
@@ -33,6 +38,8 @@ class Options:
     variables: Mapping[str, str] = field(default_factory=dict)
     select: tuple[str, ...] = ()
     limit: int | None = None
+    sample: int | None = None
+    seed: int = 0
     base_url: str | None = None
     allow_http: bool = False
     same_account: bool = False
@@ -41,6 +48,7 @@ class Options:
     no_submit: bool = False
     resubmit_absent: bool = False
     max_cost: float | None = None
+    price: float | None = None
     takeover: bool = False
     grace: float = 25.0
 
@@ -67,6 +75,10 @@ class Campaign:
     def outputs(self) -> Outputs:
         return Outputs(self.folder)
 
+    @property
+    def inputs(self) -> Inputs:
+        return Inputs(self.folder)
+
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
@@ -79,6 +91,7 @@ class Prepared:
     selected: frozenset[str]
     remembered: Mapping[str, str]
     rebuilt: bool
+    max_cost: float | None = None
 
     @property
     def wants_confirmation(self) -> bool:
@@ -115,12 +128,23 @@ def prepare(manifest: Path, options: Options) -> Prepared:
     }
     if remembered:
         loaded = files.load(manifest, variables={**remembered, **options.variables}, own=options.profile)
+    price = _price(loaded, options)
+    loaded = replace(loaded, profile=replace(loaded.profile, price=price))
     selected = selection(loaded.specs, options)
     plan = compared(campaign, loaded, selected)
-    price = loaded.profile.price
     costs = [loaded.profile.cost(item.spec.request) for item in plan.of(Fate.SUBMIT) if item.spec]
     cost = estimate(costs, price.currency if price else None)
-    return Prepared(loaded, campaign, plan, cost, selected, remembered, settings.get("rebuilt", False))
+    max_cost = loaded.manifest.budget.get("max_cost") if options.max_cost is None else options.max_cost
+    return Prepared(loaded, campaign, plan, cost, selected, remembered, settings.get("rebuilt", False), max_cost)
+
+
+def _price(loaded: Loaded, options: Options) -> Price | None:
+    """Return the profile's prices, or the one for all models that a person gave."""
+    price = loaded.profile.price
+    if options.price is None:
+        return price
+    currency = loaded.manifest.budget.get("currency", price.currency if price else "USD")
+    return Price(currency, otherwise=options.price)
 
 
 def clear(
@@ -136,8 +160,12 @@ def clear(
     url = address(profile, options.base_url, environment, allow_http=options.allow_http)
     key = None
     if prepared.plan.has_work:
-        if options.max_cost is not None and prepared.cost.unknown_price_jobs:
-            raise UsageError(f"--max-cost cannot hold: the profile {profile.name} has no price for what would be sent")
+        if prepared.max_cost is not None and prepared.cost.unknown_price_jobs:
+            what = "the manifest's budget" if options.max_cost is None else "--max-cost"
+            raise UsageError(
+                f"{what} cannot hold: the profile {profile.name} has no price for what would be sent. "
+                "Give it with --price, per second of video"
+            )
         key = find_key(profile.auth, environment)
         if prepared.wants_confirmation and not (options.yes or confirm(prepared)):
             raise UsageError("spending was not confirmed; nothing was sent. Confirm with --yes")
@@ -145,14 +173,29 @@ def clear(
 
 
 def selection(specs: Sequence[Spec], options: Options) -> frozenset[str]:
-    """Return the names that may be submitted: those that fit any ``--select``, the first ``--limit`` of them."""
+    """Return the names that may be submitted: enabled, fit for a ``--select``, in the ``--sample``, up to ``--limit``.
+
+    A sample depends on the seed and the names alone: what is drawn stays drawn when other jobs come or go, but for
+    those that are drawn in its place.
+    """
     for word in options.select:
         if not any(_fits(spec, word) for spec in specs):
             raise UsageError(f"--select {word!r} fits no job")
     if options.no_submit:
         return frozenset()
-    chosen = [spec.name for spec in specs if not options.select or any(_fits(spec, word) for word in options.select)]
+    chosen = [
+        spec.name
+        for spec in specs
+        if spec.enabled and (not options.select or any(_fits(spec, word) for word in options.select))
+    ]
+    if options.sample is not None and options.sample < len(chosen):
+        drawn = frozenset(nsmallest(options.sample, chosen, key=partial(_lot, options.seed)))
+        chosen = [name for name in chosen if name in drawn]
     return frozenset(chosen[: options.limit])
+
+
+def _lot(seed: int, name: str) -> bytes:
+    return hashlib.sha256(f"{seed}:{name}".encode()).digest()
 
 
 def _fits(spec: Spec, word: str) -> bool:
@@ -178,6 +221,21 @@ def compared(campaign: Campaign, loaded: Loaded, selected: frozenset[str]) -> Pl
         back=_keys(back),
         listing=loaded.profile.abilities.list,
     )
+
+
+def wanted_images(prepared: Prepared) -> tuple[Image, ...]:
+    """Return, each once, the images of the jobs that a run may submit: new ones, and those that are in doubt."""
+    plan, images = prepared.plan, prepared.loaded.images
+    if not plan.has_work:
+        return ()
+    may_be_sent = [
+        item.spec.request.get("input_reference")
+        for item in plan.items
+        if item.spec and item.name in prepared.selected
+        if item.fate is Fate.SUBMIT or (item.job and item.job.state in DOUBTFUL)
+    ]
+    wanted = dict.fromkeys(reference["sha256"] for reference in may_be_sent if isinstance(reference, Mapping))
+    return tuple(images[sha256] for sha256 in wanted if sha256 in images)
 
 
 def _keys(jobs: Iterable[Job]) -> frozenset[tuple[str, str]]:

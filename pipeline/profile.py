@@ -25,12 +25,22 @@ class Auth:
 
 
 @dataclass(frozen=True, slots=True)
+class ReferenceRules:
+    """What the server takes as ``input_reference``: an image as text of this form (``images.as_text``), a URL."""
+
+    image: str | None = None
+    url: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class RequestRules:
     """``schema`` names a file in ``schemas/``; ``defaults`` are sent where the manifest is silent."""
 
     schema: str
     defaults: Mapping[str, Any]
     metadata: bool = False
+    extra_body: bool = False
+    input_reference: ReferenceRules = ReferenceRules()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +82,11 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Price:
+    """Prices of a second of video by model; ``otherwise`` is that of models which are not named."""
+
     currency: str
     per_second: Mapping[str, float] = field(default_factory=dict)
+    otherwise: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +105,10 @@ class Profile:
 
     def cost(self, request: Mapping[str, Any]) -> float | None:
         """Return what this request costs, or None where nobody knows it."""
-        if self.price is None or request["model"] not in self.price.per_second:
+        if self.price is None:
             return None
-        return self.price.per_second[request["model"]] * int(request["seconds"])
+        per_second = self.price.per_second.get(request["model"], self.price.otherwise)
+        return None if per_second is None else per_second * int(request["seconds"])
 
 
 def profile_from(data: Mapping[str, Any]) -> Profile:
@@ -105,7 +119,13 @@ def profile_from(data: Mapping[str, Any]) -> Profile:
         title=data["title"],
         base_url=data["base_url"].rstrip("/"),
         auth=Auth(auth["scheme"], tuple(auth.get("env", ()))),
-        request=RequestRules(request["schema"], MappingProxyType(request["defaults"]), request.get("metadata", False)),
+        request=RequestRules(
+            schema=request["schema"],
+            defaults=MappingProxyType(request["defaults"]),
+            metadata=request.get("metadata", False),
+            extra_body=request.get("extra_body", False),
+            input_reference=ReferenceRules(**request.get("input_reference", {})),
+        ),
         poll=PollPace(**data["poll"]),
         limits=Limits(**data["limits"]),
         transport=data.get("transport", "http"),

@@ -4,6 +4,7 @@ Every foreign string (a prompt, an id, a server's sentence) goes through ``safe`
 the terminal, or turn the reading direction. Nothing here is ever read as markup.
 """
 
+import json
 import re
 import time
 from collections import Counter
@@ -17,6 +18,7 @@ from rich.text import Text
 from pipeline.authoring import Checked
 from pipeline.commands import Ended
 from pipeline.errors import Problem
+from pipeline.explaining import Explained
 from pipeline.jobs import FOR_A_PERSON, Job, State
 from pipeline.plan import Fate, Item
 from pipeline.preparation import Prepared
@@ -114,6 +116,30 @@ def rule(console: Console, found: Rule) -> None:
                 console.print(Text(f"  {name}:", "dim"))
             for line in text.splitlines():
                 console.print(Text(f"    {line}".rstrip()))
+
+
+def differences(console: Console, found: Iterable[str]) -> None:
+    """Print what was changed in files."""
+    for difference in found:
+        for line in difference.splitlines():
+            console.print(Text(safe(line, 2000), _DIFFERENCES.get(line[:1], "")))
+
+
+_DIFFERENCES = {"+": "green", "-": "red", "@": "cyan"}
+
+
+def explained(console: Console, found: Explained) -> None:
+    """Print what a job would send, and where each value is written."""
+    console.print(Text.assemble((safe(found.spec.name), "bold"), f"  {safe(found.spec.origin)}"))
+    names = [".".join(map(str, origin.path)) for origin in found.origins]
+    width = max(map(len, names), default=0)
+    for name, origin in zip(names, found.origins, strict=True):
+        value = origin.value if isinstance(origin.value, str) else json.dumps(origin.value, ensure_ascii=False)
+        console.print(Text.assemble(f"  {safe(name):{width}}  ", safe(value, 2000)))
+        sources = "; ".join(str(source) for source in origin.sources)
+        console.print(Text(f"  {'':{width}}  {safe(sources, 2000)}", "dim"))
+    console.print(f"  {'file':{width}}  videos/{safe(found.spec.output)}")
+    console.print(f"  {'request':{width}}  sha256 {found.spec.request_hash}")
 
 
 def failure(console: Console, message: str) -> None:

@@ -21,8 +21,8 @@ MISSING = "missing-key"
 class Finding:
     """One broken rule. ``on_key``: the key at the path is wrong, not its value.
 
-    ``quotable``: the value is text that was written without quotes, which made it a number or a bool. The path of
-    a missing key ends with that key.
+    ``quotable``: the value is text that was written without quotes, which made it a number or a bool. ``rewrite`` is
+    what may be written instead without a doubt. The path of a missing key ends with that key.
     """
 
     rule: str
@@ -31,6 +31,7 @@ class Finding:
     fix: str | None = None
     on_key: bool = False
     quotable: bool = False
+    rewrite: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,9 @@ def findings_of(error: ValidationError, root: Mapping[str, Any]) -> Iterator[Fin
     if broken.keyword == "additionalProperties":
         return _unknown_keys(broken, root)
     if broken.keyword == "required":
-        return _missing_keys(broken)
+        return _missing_keys(broken, root)
+    if broken.keyword == "uniqueItems":
+        return _repeated(broken)
     return iter([_SAYINGS.get(broken.keyword, _as_it_is)(broken)])
 
 
@@ -70,6 +73,9 @@ def shown(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:56]} ..."
 
 
+_NO_ADDRESS = (
+    "remove it: `provider` names a profile; an address or a key comes from the command line or the environment"
+)
 _FORBIDDEN = re.compile(
     r"base_?url|ur[li]|endpoint|host|address|(extra_)?headers?|(api_?)?key(_env)?|token|secret|authorization|auth"
     r"|credentials|password|pro(xy|xies)",
@@ -81,26 +87,30 @@ def _unknown_keys(broken: _Broken, root: Mapping[str, Any]) -> Iterator[Finding]
     allowed = {name: rules for name, rules in known.items() if rules != {"not": {}}}
     for key in broken.given:
         if key not in known and not any(re.search(pattern, key) for pattern in patterns):
-            message, fix = _unknown_key(key, allowed, root)
-            yield Finding("unknown-key", message, (*broken.path, key), fix, on_key=True)
+            message, fix, meant = _unknown_key(key, allowed, root)
+            rewrite = meant if meant not in broken.given and hints.is_certain(key, meant) else None
+            yield Finding("unknown-key", message, (*broken.path, key), fix, on_key=True, rewrite=rewrite)
 
 
-def _unknown_key(key: str, allowed: Mapping[str, Any], root: Mapping[str, Any]) -> tuple[str, str]:
+def _unknown_key(key: str, allowed: Mapping[str, Any], root: Mapping[str, Any]) -> tuple[str, str, str | None]:
+    """Return message and fix, and the key that was probably meant."""
     if not allowed:
-        return f"{shown(key)} cannot be a name here", "use letters, digits, _ and -, and start with a letter"
+        return f"{shown(key)} cannot be a name here", "use letters, digits, _ and -, and start with a letter", None
     said = f"unknown key {shown(key)}"
     meant = hints.known(key, allowed)
     if meant:
-        return f"{said}: here it is called {meant}", f"write {meant}"
+        return f"{said}: here it is called {meant}", f"write {meant}", meant
     if _FORBIDDEN.fullmatch(key.lower().replace("-", "_")):
-        return f"{said}: a manifest cannot decide where the key goes", (
-            "remove it: `provider` names a profile; an address or a key comes from the command line or the environment"
+        return (
+            f"{said}: a manifest cannot decide where the key goes",
+            _NO_ADDRESS,
+            None,
         )
     homes = _homes(root, key, "the top of the file")
     if homes:
-        return f"{said} here", f"move it to {' or '.join(homes)}"
+        return f"{said} here", f"move it to {' or '.join(homes)}", None
     meant = hints.close(key, allowed)
-    return said, f"write {meant}" if meant else f"known here: {', '.join(allowed)}"
+    return said, f"write {meant}" if meant else f"known here: {', '.join(allowed)}", meant
 
 
 def _homes(schema: Any, key: str, label: str) -> list[str]:
@@ -114,9 +124,9 @@ def _homes(schema: Any, key: str, label: str) -> list[str]:
     return homes
 
 
-def _missing_keys(broken: _Broken) -> Iterator[Finding]:
-    """A key that is there under a wrong name is not said to be missing as well."""
-    allowed = broken.schema.get("properties", {})
+def _missing_keys(broken: _Broken, root: Mapping[str, Any]) -> Iterator[Finding]:
+    """A key that is there under a wrong name is not said to be missing as well. A ``then`` has no keys of its own."""
+    allowed = broken.schema.get("properties", root.get("properties", {}))
     unknown = [key for key in broken.given if key not in allowed]
     meant = {hints.known(key, allowed) or hints.close(key, allowed) for key in unknown}
     for name in broken.wanted:
@@ -137,24 +147,40 @@ _TYPES = {
 }
 
 
+def _repeated(broken: _Broken) -> Iterator[Finding]:
+    """Yield every entry of a list that stands in it before."""
+    seen: set[str] = set()
+    for index, entry in enumerate(broken.given):
+        spelling = json.dumps(entry, sort_keys=True)
+        if spelling in seen:
+            message = f"{shown(entry)} is in this list already"
+            yield Finding("duplicate-value", message, (*broken.path, index), "remove it")
+        seen.add(spelling)
+
+
 def _wrong_type(broken: _Broken) -> Finding:
-    value, wanted = broken.given, str(broken.wanted)
-    quotable = wanted == "string" and isinstance(value, bool | int | float)
+    value = broken.given
+    wanted = [broken.wanted] if isinstance(broken.wanted, str) else list(broken.wanted)
+    quotable = "string" in wanted and isinstance(value, bool | int | float)
     number = "the number " if quotable and not isinstance(value, bool) else ""
-    message = f"{broken.label} must be {_TYPES.get(wanted, wanted)}, not {number}{shown(value)}"
-    return Finding("wrong-type", message, broken.path, _type_fix(value, wanted), quotable=quotable)
+    words = " or ".join(_TYPES.get(kind, kind) for kind in wanted)
+    message = f"{broken.label} must be {words}, not {number}{shown(value)}"
+    fix, rewrite = _type_fix(value, wanted[0])
+    return Finding("wrong-type", message, broken.path, fix, quotable=quotable, rewrite=rewrite)
 
 
-def _type_fix(value: Any, wanted: str) -> str:
+def _type_fix(value: Any, wanted: str) -> tuple[str, str | None]:
+    """Return a fix for people, and what a program may write instead."""
     if value is None:
-        return "write a value, or remove the key"
+        return "write a value, or remove the key", None
     if wanted == "array" and isinstance(value, str) and len(value) <= 60:
-        return f"write [{hints.spelled(value)}]"
+        entry = f"[{hints.spelled(value)}]"
+        return f"write {entry}", entry
     if wanted == "array" and isinstance(value, dict):
-        return "start each entry with a dash"
-    if wanted in {"integer", "number"} and isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}", value):
-        return f"write {value} without quotes"
-    return f"write {_TYPES.get(wanted, wanted)}"
+        return "start each entry with a dash", None
+    if wanted in {"integer", "number"} and isinstance(value, str) and re.fullmatch(r"[1-9][0-9]{0,8}", value):
+        return f"write {value} without quotes", value
+    return f"write {_TYPES.get(wanted, wanted)}", None
 
 
 def _not_allowed(broken: _Broken) -> Finding:
@@ -163,13 +189,15 @@ def _not_allowed(broken: _Broken) -> Finding:
     message = f"{broken.label} must be {'' if one else 'one of '}{hints.listed(allowed)}, not {shown(broken.given)}"
     nearest = allowed[0] if one else hints.value(str(broken.given), allowed)
     fix = hints.spelled(nearest) if nearest else f"one of {hints.listed(allowed)}"
-    return Finding("wrong-value", message, broken.path, f"write {fix}")
+    rewrite = fix if nearest and hints.is_same(str(broken.given), nearest) else None
+    return Finding("wrong-value", message, broken.path, f"write {fix}", rewrite=rewrite)
 
 
 def _not_the_one(broken: _Broken) -> Finding:
     wanted = json.dumps(broken.wanted)
     message = f"{broken.label} must be {wanted}, not {shown(broken.given)}"
-    return Finding("wrong-value", message, broken.path, f"write {wanted}")
+    rewrite = wanted if str(broken.given) == wanted else None
+    return Finding("wrong-value", message, broken.path, f"write {wanted}", rewrite=rewrite)
 
 
 def _wrong_form(broken: _Broken) -> Finding:
@@ -193,6 +221,7 @@ _BOUNDS = {
     "minLength": ("have at least {} character", "write some text"),
     "maxLength": ("have at most {:,} characters", "shorten it"),
     "minItems": ("have at least {} entry", "add an entry"),
+    "maxItems": ("have at most {:,} entries", "split the job"),
     "minProperties": ("have at least {} key", "add a key"),
 }
 

@@ -19,9 +19,9 @@ import yaml
 from yaml import CSafeLoader
 
 from pipeline.document import MAX_PROBLEMS, Document, Text, decode, entries, pairs
-from pipeline.errors import Problem
+from pipeline.errors import Edit, Problem
 from pipeline.scalars import core_value
-from pipeline.syntax import UNQUOTED, unreadable
+from pipeline.syntax import UNQUOTED, unquoted_edit, unreadable
 
 MAX_BYTES = 64 << 20
 MAX_DEPTH = 64
@@ -112,8 +112,8 @@ class _Building:
         parts = (self.marks, self.after, self.aliases, self.merges, self.mappings)
         return Document(self.roots[0], self.text, *parts), self.problems
 
-    def problem(self, index: int, rule: str, message: str, fix: str | None = None) -> None:
-        self.problems.append(self.text.place(index).problem(rule, message, fix))
+    def problem(self, index: int, rule: str, message: str, fix: str | None = None, edit: Edit | None = None) -> None:
+        self.problems.append(self.text.place(index).problem(rule, message, fix, edit))
 
     def stop(self, index: int, rule: str, message: str, fix: str | None = None) -> None:
         self.problem(index, rule, message, fix)
@@ -179,7 +179,7 @@ class _Building:
         if len(self.stack) > MAX_DEPTH:
             self.stop(index, "too-deep", f"nested deeper than {MAX_DEPTH} levels", _FLATTEN)
         elif top.flow and top.value == {} and top.key is _NO_KEY and _PLACEHOLDER.match(self.text.text, index - 1):
-            self.problem(index - 1, *UNQUOTED)
+            self.problem(index - 1, *UNQUOTED, unquoted_edit(self.text, index - 1))
         counted = len(self.marks) + self.aliased
         node = self._enter(event)
         flow = event.flow_style and isinstance(value, dict)
@@ -266,11 +266,11 @@ class _Building:
         top.merged += sources
 
     def _unreadable(self, error: yaml.YAMLError) -> None:
-        place, rule, message, fix = unreadable(error, self.text)
+        place, rule, message, fix, edit = unreadable(error, self.text)
         last = self.problems[-1] if self.problems else None
         follows = last and last.rule == UNQUOTED[0] and last.line == place.line
         if not follows:
-            self.problems.append(place.problem(rule, message, fix))
+            self.problems.append(place.problem(rule, message, fix, edit))
 
 
 _SPLIT, _FLATTEN = "split the file", "nest less"

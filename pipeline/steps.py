@@ -13,10 +13,12 @@ from typing import Any
 
 import anyio
 
+from pipeline import images
 from pipeline.blocking import Blocking
 from pipeline.breakers import Signals, Stop
 from pipeline.client import UNTRUSTED, Received, VideosClient
 from pipeline.decisions import Do, Moment
+from pipeline.errors import StorageError
 from pipeline.evidence import (
     Acceptance,
     Ambiguity,
@@ -36,6 +38,7 @@ from pipeline.evidence import (
     Refusal,
     Silence,
 )
+from pipeline.inputs import Inputs
 from pipeline.jobs import Failure, FailureKind, Job, State
 from pipeline.limits import Adaptive, Places, RateLimiter
 from pipeline.outputs import Outputs, Part
@@ -51,6 +54,7 @@ class Tools:
 
     client: VideosClient
     outputs: Outputs
+    inputs: Inputs
     profile: Profile
     posts: anyio.Semaphore
     submits: RateLimiter
@@ -87,7 +91,10 @@ _CLOSING = {
 
 
 async def _prepare(tools: Tools, job: Job, moment: Moment) -> Ready | Closed:
-    """Wait for a place among the POSTs under way, then for the turn. Who is Ready keeps the place."""
+    """Wait for a place among the POSTs under way, then for the turn. Who is Ready keeps the place.
+
+    Raises StorageError where the job's image is not in its place: before the intent it makes no doubt.
+    """
     gate = tools.signals.gate
     if job.state is State.IN_DOUBT:  # what was refused or not sent waits for the limiter alone
         await anyio.sleep(backoff(moment.tries, base=1, cap=60, rng=tools.rng))
@@ -99,6 +106,7 @@ async def _prepare(tools: Tools, job: Job, moment: Moment) -> Ready | Closed:
     if not await gate.through(partial(_submit_turn, tools)):
         tools.posts.release()
         return Closed()
+    await _asked(tools, job)
     return Ready(
         idempotency_key=f"{tools.rng.getrandbits(128):032x}",
         base_url=tools.client.base_url,
@@ -123,7 +131,11 @@ def _expiry_threatens(tools: Tools) -> bool:
 
 async def _submit(tools: Tools, job: Job, moment: Moment) -> PostOutcome:
     assert job.idempotency_key is not None  # noqa: S101  # the ledger's constraints say so too
-    outcome = await tools.client.create(_sent(tools, job), idempotency_key=job.idempotency_key)
+    try:
+        asked = await _asked(tools, job)
+    except StorageError as error:  # since it was looked at: nothing was sent, and the next look ends the run
+        return NotSent(Failure(FailureKind.NOT_SENT, str(error)))
+    outcome = await tools.client.create(_sent(tools, job, asked), idempotency_key=job.idempotency_key)
     signals = tools.signals
     if isinstance(outcome, Refusal) and outcome.failure.kind is FailureKind.AUTH and outcome.failure.http_status == 403:
         outcome = await _confirmed(tools, outcome)
@@ -146,11 +158,22 @@ async def _submit(tools: Tools, job: Job, moment: Moment) -> PostOutcome:
     return outcome
 
 
-def _sent(tools: Tools, job: Job) -> Mapping[str, Any]:
-    """Return the request's body: the job's, with our reference in it where the server shows it again."""
-    if not tools.profile.abilities.echo:
+async def _asked(tools: Tools, job: Job) -> Mapping[str, Any]:
+    """Return the job's request with its image in it, as the profile says that one travels."""
+    reference, form = job.request.get("input_reference"), tools.profile.request.input_reference.image
+    if not isinstance(reference, Mapping):
         return job.request
-    return {**job.request, "metadata": {**job.request.get("metadata", {}), REFERENCE: job.idempotency_key}}
+    assert form is not None  # noqa: S101  # a manifest cannot ask for what its profile does not take
+    media_type = reference["media_type"]
+    text = await tools.blocking(lambda: images.as_text(tools.inputs.read(reference), media_type, form))
+    return {**job.request, "input_reference": text}
+
+
+def _sent(tools: Tools, job: Job, asked: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the request's body: what is asked for, with our reference in it where the server shows it again."""
+    if not tools.profile.abilities.echo:
+        return asked
+    return {**asked, "metadata": {**asked.get("metadata", {}), REFERENCE: job.idempotency_key}}
 
 
 async def _confirmed(tools: Tools, refusal: Refusal) -> Refusal:

@@ -1,14 +1,16 @@
 """What libyaml could not read, in words for people, at the place where a person would look. Pure."""
 
+import re
 from collections.abc import Mapping
 
 import yaml
 
 from pipeline.document import Place, Text
+from pipeline.errors import Edit
 
 
-def unreadable(error: yaml.YAMLError, text: Text) -> tuple[Place, str, str, str]:
-    """Return place, rule, message and fix for the error that ended the reading."""
+def unreadable(error: yaml.YAMLError, text: Text) -> tuple[Place, str, str, str, Edit | None]:
+    """Return place, rule, message, fix and edit for the error that ended the reading."""
     said = getattr(error, "problem", None) or "this is not YAML"
     mark, context = getattr(error, "problem_mark", None), getattr(error, "context_mark", None)
     index: int = mark.index if mark else 0
@@ -16,14 +18,23 @@ def unreadable(error: yaml.YAMLError, text: Text) -> tuple[Place, str, str, str]
         index = context.index
     place, char = text.place(index), text.text[index : index + 1]
     if text.text.startswith("{{", index):
-        return place, *UNQUOTED
+        return place, *UNQUOTED, unquoted_edit(text, index)
     if char == "\t":
-        return place, "tab", "a tab cannot indent", "use spaces"
+        return place, "tab", "a tab cannot indent", "use spaces", None
     message, fix = _SAYINGS.get(said, (said, "put text in quotes, or mend the indentation"))
-    return place, "syntax", message.replace("CHAR", char), fix
+    return place, "syntax", message.replace("CHAR", char), fix, None
+
+
+def unquoted_edit(text: Text, index: int) -> Edit | None:
+    """Return the quotes that a line's value lacks, where the value begins at the index and ends on its line."""
+    line = text.line(index)
+    found = _UNQUOTED_VALUE.match(line)
+    starts = found is not None and found.start(1) == text.place(index).column - 1
+    return Edit(found[1], f'"{found[1]}"') if found is not None and starts else None
 
 
 UNQUOTED = ("unquoted-placeholder", "without quotes, {{ starts a mapping", 'put the whole text in quotes: "{{ name }}"')
+_UNQUOTED_VALUE = re.compile(r"[ \t]*(?:- +)*[\w-]+:[ \t]+(\{\{[^\"\\#\r\n]*?)[ \t]*$")
 _SAID_LATE = {
     "found unexpected end of stream",
     "found unexpected document indicator",

@@ -6,7 +6,7 @@ No expressions, no environment, no attributes. What is put in is never read as a
 
 import re
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from pipeline import hints
@@ -41,15 +41,20 @@ class Fault(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What names mean. ``columns`` are those of the job's table: none without one, None where it cannot be read."""
+    """What names mean, and which were ``used``.
+
+    ``columns`` are those of the job's table: none without one, None where it cannot be read.
+    """
 
     names: Mapping[str, str | Slot]
     columns: Collection[str] | None = ()
     table: str | None = None
     advice: str = "declare it in `vars`"
+    used: set[str] = field(default_factory=set)
 
     def meaning(self, name: str) -> str | Slot | None:
         if name in self.names:
+            self.used.add(name)
             return self.names[name]
         column = name.removeprefix(ROW)
         there = self.columns is None or column in self.columns
@@ -87,6 +92,15 @@ def bound(value: Any, scope: Scope, faults: list[Fault], path: tuple[str | int, 
     if isinstance(value, list):
         return [bound(inner, scope, faults, (*path, index)) for index, inner in enumerate(value)]
     return value
+
+
+def names_in(value: Any) -> frozenset[str]:
+    """Return the names between the ``{{`` and ``}}`` of all texts in a value as it is written."""
+    if isinstance(value, str):
+        return frozenset(token[1].strip() for token in _TOKEN.finditer(value) if token[1] is not None)
+    if isinstance(value, dict):
+        return frozenset().union(*map(names_in, value.values()))
+    return frozenset().union(*map(names_in, value)) if isinstance(value, list) else frozenset()
 
 
 def slots(value: Any) -> frozenset[str | None]:

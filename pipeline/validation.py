@@ -7,6 +7,7 @@ same value may be written once and used by many jobs.
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -15,7 +16,7 @@ from jsonschema.protocols import Validator
 from jsonschema.validators import extend
 
 from pipeline.document import MAX_PROBLEMS, Document
-from pipeline.errors import Problem
+from pipeline.errors import Edit, Problem
 from pipeline.sayings import MISSING, Finding, findings_of
 
 Schema = Mapping[str, Any]
@@ -38,8 +39,20 @@ def problems(document: Document, schema: Schema) -> list[Problem]:
 
 
 def located(found: Sequence[Finding], document: Document) -> list[Problem]:
-    """Return the findings about a document's value as problems at their places, each once."""
-    return list(dict.fromkeys(_located(finding, document) for finding in found))
+    """Return the findings about a document's value as problems at their places, each once.
+
+    What an anchor brings into several entries of ``jobs`` says into how many.
+    """
+    entries: dict[Problem, set[str | int]] = {}
+    for finding in found:
+        hit = finding.path[1] if len(finding.path) > 1 and finding.path[0] == "jobs" else 0
+        entries.setdefault(_located(finding, document), set()).add(hit)
+    return [hitting(problem, len(hits)) for problem, hits in entries.items()]
+
+
+def hitting(problem: Problem, entries: int) -> Problem:
+    """Return the problem; one that hits several entries of ``jobs`` says how many."""
+    return replace(problem, message=f"{problem.message} (in {entries:,} jobs)") if entries > 1 else problem
 
 
 def request_rules(schema: Schema) -> Callable[[Mapping[str, Any]], Sequence[Finding]]:
@@ -108,8 +121,10 @@ def _findings(value: Any, rules: Any, schema: Schema) -> list[Finding]:
 def _located(finding: Finding, document: Document) -> Problem:
     path = finding.path[:-1] if finding.rule == MISSING else finding.path
     place = (document.key_at if finding.on_key else document.value_at)(path)
-    fix = f"write {json.dumps(document.token_at(finding.path))}" if finding.quotable else finding.fix
-    return place.problem(finding.rule, finding.message, fix)
+    rewrite = json.dumps(document.token_at(finding.path)) if finding.quotable else finding.rewrite
+    fix = f"write {rewrite}" if finding.quotable else finding.fix
+    old = document.spelled_at(path, key=finding.on_key) if rewrite else None
+    return place.problem(finding.rule, finding.message, fix, Edit(old, rewrite) if rewrite and old else None)
 
 
 def _compiled(schema: Schema) -> Any:

@@ -18,10 +18,11 @@ PACKAGE = ROOT / "pipeline"
 FLOORS = [
     "errors jobs videos",
     """source document syntax scalars sayings hints templates tables naming filenames validation expansion manifest
+       drafts matrix advice images edits explaining
        profile credential mp4 events evidence decisions plan limits blocking retrying report
        breakers listing matching answers audits sidecars clock rules annotations""",
-    "client files pages starter outputs custody ledger simulator",
-    "steps runner supervision preparation reconciliation surroundings inquiry rebuilding",
+    "client files folder including parquet pages starter inputs outputs custody ledger simulator",
+    "steps runner supervision fixing preparation reconciliation surroundings inquiry rebuilding",
     "commands resolving aftercare authoring",
     "render progress documents stories options cli",
     "__main__",
@@ -30,6 +31,11 @@ FLOORS = [
 MINGLING = {0, 1}
 #: The only imports across one of the other floors.
 ACROSS = {
+    ("files", "folder"),
+    ("files", "including"),
+    ("folder", "parquet"),
+    ("including", "folder"),
+    ("inputs", "outputs"),
     ("runner", "steps"),
     ("steps", "reconciliation"),
     ("cli", "progress"),
@@ -55,6 +61,7 @@ LIBRARIES = {
     "httpx": "client",
     "jsonschema": "sayings validation simulator.refusals",
     "PIL": "simulator",
+    "pyarrow": "parquet",
     "rich": "render progress stories",
     "sqlite3": "ledger simulator.store",
     "starlette": "simulator",

@@ -4,7 +4,7 @@ Faults are scripted between the runner and the simulator, at the HTTP seam; noth
 tests look at is what a user would: the ledger, the files, the bill, and the requests that the server saw.
 """
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
@@ -20,6 +20,8 @@ from pipeline.breakers import Signals
 from pipeline.client import POSTS_AT_ONCE, VideosClient
 from pipeline.clock import steady
 from pipeline.decisions import policy
+from pipeline.images import Image
+from pipeline.inputs import Inputs
 from pipeline.jobs import Job, Spec, State
 from pipeline.ledger import reading
 from pipeline.ledger.store import SqliteLedger
@@ -27,7 +29,7 @@ from pipeline.limits import Adaptive, Contact, Places, RateLimiter, Slots
 from pipeline.outputs import Outputs
 from pipeline.profile import Profile
 from pipeline.reconciliation import Reconciler
-from pipeline.runner import Run
+from pipeline.runner import Observer, Run
 from pipeline.simulator.service import VideoService
 from pipeline.simulator.store import BillLine
 from pipeline.steps import Tools
@@ -147,17 +149,22 @@ class World:
         max_cost: float | None = None,
         resubmit_absent: bool = False,
         key: str | None = None,
+        images: Iterable[Image] = (),
+        observe: Observer = lambda before, event, after: None,
         **limits: float,
     ) -> Signals:
         """One run of the shipped runner over these jobs. ``until``: seconds after which a signal would come.
 
-        ``key``: the fingerprint of the one that it has.
+        ``key``: the fingerprint of the one that it has. ``images`` are staged before anything is enrolled.
         """
         bounds = replace(self.profile.limits, **limits)
         now = steady(self._now, anyio.current_time)
         signals = Signals(Contact())
         outputs = Outputs(self.folder)
         outputs.probe()
+        inputs = Inputs(self.folder)
+        for image in images:
+            inputs.stage(image)
         with closing(SqliteLedger.create_or_open(self.folder / "ledger.db", now=now, blocking=inline)) as ledger:
             await ledger.enrol(specs, settings={"name": "world", "currency": "USD"}, max_cost=max_cost)
             async with VideosClient(self.profile.base_url, key=None, downloads=bounds.downloads, app=self) as client:
@@ -167,6 +174,7 @@ class World:
                 tools = Tools(
                     client=client,
                     outputs=outputs,
+                    inputs=inputs,
                     profile=self.profile,
                     posts=anyio.Semaphore(POSTS_AT_ONCE),
                     submits=RateLimiter(pace.rate),
@@ -196,7 +204,7 @@ class World:
                     slots=Slots(int(bounds.max_in_flight)),
                     policy=policy(self.profile, resubmit_absent=resubmit_absent),
                     wanted=selected,
-                    observe=lambda before, event, after: None,
+                    observe=observe,
                 )
                 with anyio.move_on_after(until) if until is not None else anyio.CancelScope():
                     await run()

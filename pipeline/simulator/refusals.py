@@ -32,9 +32,14 @@ def refused(
 def request_rules(schema: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], None]:
     """Return the check of a create request against a JSON Schema. It raises Refused for the first mistake.
 
+    An image is text here: what stands for one in a campaign's own records is no image to a server.
+
     The answer calls every mistake a content policy violation and holds the truth inside, as gateways do whose users
     then look for the fault in their prompts: a client must be able to read it.
     """
+    rules = schema.get("properties", {})
+    if "input_reference" in rules:
+        schema = {**schema, "properties": {**rules, "input_reference": {"type": "string", "minLength": 1}}}
     validator = Draft202012Validator(schema)
 
     def check(request: Mapping[str, Any]) -> None:

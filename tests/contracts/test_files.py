@@ -14,6 +14,7 @@ from pipeline.profile import Limits
 
 HEAD = "version: 1\nname: test\nprovider: simulator\n"
 TEXT = f"{HEAD}jobs: [{{ id: a, prompt: x }}]\n"
+WITH_A = TEXT.replace("x", "'{{ a }}'")
 
 
 def problems(path: Path) -> list[Problem]:
@@ -34,7 +35,7 @@ OUTSIDE = [("m.yaml", 6, 11, "from")]
 
 def test_a_loaded_manifest_has_its_profile_its_jobs_and_the_limits_of_both(tmp_path: Path) -> None:
     path = tmp_path / "m.yaml"
-    path.write_text(f"{TEXT}limits: {{ downloads: 9 }}\nvars: {{ a: x }}\n")
+    path.write_text(f"{WITH_A}limits: {{ downloads: 9 }}\nvars: {{ a: x }}\n")
     loaded = files.load(path, variables={"a": "y"})
     assert loaded.manifest.name == "test"
     assert loaded.profile == files.profile("simulator")
@@ -45,7 +46,7 @@ def test_a_loaded_manifest_has_its_profile_its_jobs_and_the_limits_of_both(tmp_p
 
 def test_warnings_of_a_manifest_without_errors_come_with_it(tmp_path: Path) -> None:
     path = tmp_path / "m.yaml"
-    path.write_text(f'{TEXT}vars: {{ a: "{{{{ b }}}}" }}\n')
+    path.write_text(f'{WITH_A}vars: {{ a: "{{{{ b }}}}" }}\n')
     assert [problem.rule for problem in files.load(path, variables={}).warnings] == ["placeholder-in-variable"]
 
 

@@ -267,6 +267,13 @@ async def test_other_metadata_is_only_echoed(api: Api, metadata: dict[str, Any])
         ({"model": "sora-3"}, "invalid_value", "model", "Invalid value: 'sora-3'. Supported values are: 'sora-2'."),
         ({"model": True}, "invalid_type", "model", "expected 'sora-2', but got a boolean instead."),
         ({"model": '{"error": {"code": "moderation_blocked"}}'}, "invalid_value", "model", "Supported values"),
+        ({"input_reference": ""}, "string_below_min_length", "input_reference", "but got an empty string instead."),
+        (
+            {"input_reference": {"sha256": "0" * 64, "media_type": "image/png", "bytes": 1}},
+            "invalid_type",
+            "input_reference",
+            "expected a string, but got an object instead.",
+        ),
     ],
 )
 async def test_a_bad_parameter_hides_behind_a_content_policy_violation(

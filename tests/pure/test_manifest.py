@@ -2,20 +2,22 @@
 
 import time
 from collections.abc import Mapping
+from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pipeline import naming
+from pipeline import advice, expansion, naming, tables
+from pipeline.document import Document
 from pipeline.errors import Problem
-from pipeline.expansion import expand
+from pipeline.expansion import Expanded
 from pipeline.files import schema
 from pipeline.jobs import Spec
-from pipeline.manifest import Manifest, merged, ordered, read
+from pipeline.manifest import Entry, Manifest, assembled, merged, ordered, read
 from pipeline.profile import RequestRules
 from pipeline.source import parse
 from pipeline.tables import Table
-from pipeline.tables import parse as parse_table
 
 HEAD = "version: 1\nname: test\nprovider: any\n"
 RULES = RequestRules("", {"model": "sora-2", "size": "1280x720", "seconds": "4"}, metadata=True)
@@ -26,20 +28,37 @@ def manifest(text: str, **variables: str) -> tuple[Manifest, list[Problem]]:
     document, problems = parse((HEAD + text).encode(), file="m.yaml")
     assert document is not None
     assert problems == []
-    return read(document, schema("manifest"), variables=variables)
+    part, problems = read(document, schema("manifest"))
+    found, more = assembled([part], variables=variables)
+    return found, problems + more
+
+
+def no_image(_: Document, text: str) -> str:
+    return f"there is no image {text}"
+
+
+def expand(found: Manifest, rules: RequestRules, schema: Any, tables: Mapping[str, str]) -> Expanded:
+    """Expand with tables by the names that they have in ``from``; what is missing cannot be read."""
+
+    def table(entry: Entry) -> Table | None:
+        name = entry.job["from"]
+        read = read_table(tables[name], file=name) if name in tables else None
+        return read if isinstance(read, Table) else None
+
+    return expansion.expand(found, rules, schema, tables=table, images=no_image)
+
+
+def read_table(text: str, *, file: str) -> Table | list[Problem]:
+    return tables.read(StringIO(text, newline=""), file=file, suffix=Path(file).suffix)
 
 
 def expanded(
     text: str, *, rules: RequestRules = RULES, tables: Mapping[str, str] | None = None, **variables: str
 ) -> tuple[list[Spec], list[str]]:
     found, problems = manifest(text, **variables)
-    read_tables: dict[str, Table | None] = {}
-    for name in found.tables:
-        read_tables[name], unreadable = parse_table((tables or {})[name].encode(), file=name)
-        problems += unreadable
-    specs, more = expand(found, rules, REQUEST, read_tables)
-    told = ordered([*problems, *more], first="m.yaml")
-    return specs, [f"{p.file}:{p.line}:{p.column} {p.rule}" for p in told]
+    result = expand(found, rules, REQUEST, tables or {})
+    told = ordered([*problems, *result.problems], first="m.yaml")
+    return result.specs, [f"{p.file}:{p.line}:{p.column} {p.rule}" for p in told if p.severity == "error"]
 
 
 def specs(text: str, **options: Any) -> list[Spec]:
@@ -124,6 +143,9 @@ def test_variables_that_nobody_declared_or_that_are_no_text_are_problems() -> No
 def test_a_placeholder_in_a_variable_and_a_cut_prompt_are_warnings() -> None:
     text = 'vars: { a: "{{ b }}" }\njobs:\n  - id: a\n    prompt: one # two\n  - { id: b, prompt: "one # two" }\n'
     _, problems = manifest(text)
+    document, _ = parse((HEAD + text).encode(), file="m.yaml")
+    assert document is not None
+    problems += advice.about([read(document, schema("manifest"))[0]])
     assert [(p.line, p.column, p.rule, p.severity) for p in problems] == [
         (4, 13, "placeholder-in-variable", "warning"),
         (7, 17, "comment-in-prompt", "warning"),
@@ -159,13 +181,13 @@ jobs:
 def test_a_wrong_row_is_told_with_its_columns() -> None:
     text = 'jobs:\n  - id: "{{ row_number }}"\n    from: t.csv\n    size: "{{ row.w }}x{{ row.h }}"\n'
     found, problems = manifest(text)
-    table, _ = parse_table(b"prompt,w,h\nx,1280,720\nx,1920,1080\n", file="t.csv")
-    _, more = expand(found, RULES, REQUEST, {"t.csv": table})
+    more = expand(found, RULES, REQUEST, {"t.csv": "prompt,w,h\nx,1280,720\nx,1920,1080\n"}).problems
     assert problems == []
-    assert [(str(p.line), p.message, p.fix) for p in more] == [
+    allowed = "720x1280, 1280x720, 1024x1792, 1792x1024"
+    assert [(p.line, p.message, p.fix) for p in more] == [
         (
-            "3",
-            'size must be one of 720x1280, 1280x720, 1024x1792, 1792x1024, not "1920x1080" (column "h", column "w")',
+            3,
+            f'size must be one of {allowed}, not "1920x1080" (row 2, column "h", column "w")',
             "write 1792x1024",
         )
     ]
@@ -179,8 +201,9 @@ def test_a_mistake_that_is_written_once_is_told_once() -> None:
     assert told(text, tables={"p.txt": "x\n" * 50}) == ["m.yaml:4:54 wrong-value", "m.yaml:4:68 undefined-name"]
 
 
-def test_a_default_that_every_job_replaces_does_no_harm() -> None:
-    assert told("defaults: { size: 1x1 }\njobs: [{ id: a, prompt: x, size: 1280x720 }]\n") == []
+def test_a_default_is_wrong_although_every_job_replaces_it() -> None:
+    text = "defaults: { size: 1x1 }\njobs: [{ id: a, prompt: x, size: 1280x720 }]\n"
+    assert told(text) == ["m.yaml:4:19 wrong-value"]
 
 
 def test_a_job_is_wrong_where_it_replaces_a_default() -> None:
@@ -197,20 +220,20 @@ def test_a_deep_default_is_wrong_where_it_is_written() -> None:
 def test_what_the_profile_does_not_take_is_told_at_its_key() -> None:
     strict = {"additionalProperties": False, "properties": {"model": {}, "size": {}, "seconds": {}, "prompt": {}}}
     found, _ = manifest("jobs: [{ id: a, prompt: x, metadata: { k: 1 } }]\n")
-    _, problems = expand(found, RULES, strict, {})
+    problems = expand(found, RULES, strict, {}).problems
     assert [(p.line, p.column, p.rule) for p in problems] == [(4, 28, "unknown-key")]
 
 
 def test_a_table_without_prompts_is_told_which_column_may_have_them() -> None:
     def fix(table: str, file: str) -> str | None:
         found, _ = manifest(f'jobs: [{{ id: "{{{{ row_number }}}}", from: {file} }}]\n')
-        _, problems = expand(found, RULES, REQUEST, {file: parse_table(table.encode(), file=file)[0]})
+        problems = [p for p in expand(found, RULES, REQUEST, {file: table}).problems if p.severity == "error"]
         assert [(p.line, p.column, p.rule) for p in problems] == [(4, 40, "no-prompt")]
         return problems[0].fix
 
-    assert fix("key,caption\na,b\n", "t.csv") == 'add prompt: "{{ row.caption }}"'
-    assert fix("key,words\na,b\n", "t.csv") == 'add prompt: "{{ row.key }}"'
-    assert fix("{}\n", "t.jsonl") == 'add prompt: "{{ row.column }}"'
+    assert fix("key,caption\na,b\n", "t.csv") == "add columns: { prompt: caption }"
+    assert fix("key,words\na,b\n", "t.csv") == "add columns: { prompt: key }"
+    assert fix("{}\n", "t.jsonl") == "add columns: { prompt: column }"
     assert told('jobs: [{ id: "{{ row.k }}", from: t.jsonl, prompt: x }]\n', tables={"t.jsonl": "{}\n"}) == [
         "m.yaml:4:15 undefined-name"
     ]
@@ -293,14 +316,14 @@ def test_jobs_with_a_table_that_nobody_could_read_are_checked_as_far_as_possible
         'jobs:\n  - { id: "{{ row.k }}", from: no.txt, prompt: "{{ row.any }} {{ no }}" }\n  - { id: b, prompt: x }\n'
     )
     found, _ = manifest(text)
-    jobs, problems = expand(found, RULES, REQUEST, {"no.txt": None})
-    assert [spec.name for spec in jobs] == ["b#1"]
-    assert [(p.line, p.column, p.rule) for p in problems] == [(5, 63, "undefined-name")]
+    result = expand(found, RULES, REQUEST, {})
+    assert [spec.name for spec in result.specs] == ["b#1"]
+    assert [(p.line, p.column, p.rule) for p in result.problems] == [(5, 63, "undefined-name")]
 
 
 def test_there_are_no_more_jobs_than_anybody_can_pay() -> None:
     text = 'jobs:\n  - { id: "{{ row_number }}", from: p.txt, takes: 1000 }\n  - { id: b, prompt: x }\n'
-    assert expanded(text, tables={"p.txt": "x\n" * 1001}) == ([], ["m.yaml:5:5 too-many-jobs"])
+    assert told(text, tables={"p.txt": "x\n" * 1001}) == ["m.yaml:5:5 too-many-jobs"]
 
 
 def test_problems_come_by_place_and_the_best_about_a_value_stays() -> None:

@@ -59,6 +59,16 @@ def test_a_list_that_does_not_show_enough_proves_nothing(change: dict[str, objec
     assert isinstance(found(replace(VIDEO, **change)), Unreadable)
 
 
+@pytest.mark.parametrize("reference", ["https://example.com/fox.png", {"sha256": "0" * 64}])
+def test_a_job_with_an_image_is_known_by_our_reference_or_not_at_all(reference: object) -> None:
+    job = replace(JOB, request={**REQUEST, "input_reference": reference})
+    assert isinstance(match(job, [VIDEO], claimed=frozenset(), offset=0, latest=LATEST), Unreadable)
+    ours = replace(VIDEO, reference="mine")
+    assert match(job, [ours], claimed=frozenset(), offset=0, latest=LATEST) == Matched(ours, "its reference")
+    other = replace(VIDEO, prompt="A crow")
+    assert isinstance(match(job, [other], claimed=frozenset(), offset=0, latest=LATEST), NotThere)
+
+
 def test_our_reference_is_believed_before_everything_else() -> None:
     ours = replace(VIDEO, id="w", reference="mine", prompt=None, created_at=None)
     assert found(VIDEO, ours) == Matched(ours, "its reference")

@@ -39,6 +39,12 @@ JOB = replace(
 )
 
 
+def begun_with(reference: object) -> Job:
+    """The job, with this as its first frame: another request."""
+    spec = replace(SPEC, request={**SPEC.request, "input_reference": reference})
+    return replace(JOB, request=spec.request, request_hash=spec.request_hash)
+
+
 def written(job: Job) -> bytes:
     assert job.path is not None
     return json.dumps(sidecars.record(job, job.path), ensure_ascii=False).encode()
@@ -57,6 +63,8 @@ def check(value: object) -> list[str]:
         replace(JOB, approvals=1, sunk=0.3),
         replace(JOB, approvals=3, attempt=7, sunk=0.7),
         replace(JOB, approvals=1, sunk=0.0, price=None),
+        begun_with("https://example.com/fox.png"),
+        begun_with({"sha256": "0" * 64, "media_type": "image/webp", "bytes": 123}),
     ],
 )
 def test_the_events_of_a_sidecar_lead_to_the_job_that_it_was_written_for(job: Job) -> None:
@@ -104,3 +112,5 @@ def test_its_own_schema_accepts_it_and_nothing_else() -> None:
     for name in data:
         assert check({key: value for key, value in data.items() if key != name}), f"without {name}"
     assert check({**data, "more": 1})
+    for reference in ({"sha256": "../../fox", "media_type": "image/png", "bytes": 1}, {"bytes": 1}, 1):
+        assert check({**data, "request": {**data["request"], "input_reference": reference}})

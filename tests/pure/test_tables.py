@@ -1,19 +1,36 @@
 """Tables of prompts: bytes to rows, and every row that cannot be read a problem at its line."""
 
+from io import BytesIO, TextIOWrapper
+from pathlib import Path
+
 import pytest
 
-from pipeline.tables import MAX_ROWS, parse
+from pipeline.errors import Problem
+from pipeline.tables import MAX_ROWS, Row, Table, read
+
+
+def opened(data: str | bytes, file: str) -> Table | list[Problem]:
+    raw = BytesIO(data.encode() if isinstance(data, str) else data)
+    lines = TextIOWrapper(raw, encoding="utf-8-sig", errors="surrogateescape", newline="")
+    return read(lines, file=file, suffix=Path(file).suffix.lower())
+
+
+def parse(data: str | bytes, file: str) -> tuple[list[Row], list[Problem]]:
+    table = opened(data, file)
+    if not isinstance(table, Table):
+        return [], table
+    items = list(table.rows)
+    return [i for i in items if isinstance(i, Row)], [i for i in items if isinstance(i, Problem)]
 
 
 def rows(data: str | bytes, file: str) -> list[tuple[int, dict[str, object]]]:
-    table, problems = parse(data.encode() if isinstance(data, str) else data, file=file)
+    found, problems = parse(data, file=file)
     assert problems == []
-    assert table is not None
-    return [(row.line, dict(row.cells)) for row in table.rows]
+    return [(row.line, dict(row.cells)) for row in found]
 
 
 def told(data: str | bytes, file: str) -> list[tuple[int, int, str]]:
-    _, problems = parse(data.encode() if isinstance(data, str) else data, file=file)
+    _, problems = parse(data, file=file)
     assert all(problem.message and problem.fix and problem.file == file for problem in problems)
     return [(problem.line, problem.column, problem.rule) for problem in problems]
 
@@ -79,10 +96,10 @@ def test_what_cannot_be_read_is_a_problem_at_its_line(
 
 
 def test_rows_that_can_be_read_are_there_beside_problems() -> None:
-    table, problems = parse(b"a,b\n1\n1,2\n", file="p.csv")
-    assert table is not None
+    table = opened(b"a,b\n1\n1,2\n", file="p.csv")
+    assert isinstance(table, Table)
     assert table.columns == ("a", "b")
-    assert len(table.rows) == len(problems) == 1
+    assert [type(item) for item in table.rows] == [Problem, Row]
 
 
 def test_there_are_no_more_rows_than_anybody_can_pay() -> None:
