@@ -1,6 +1,5 @@
 """A manifest, a profile's rules and tables -> the jobs, and every mistake in them at its place. Pure."""
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +14,7 @@ from pipeline.images import Image
 from pipeline.jobs import Spec
 from pipeline.manifest import Entry, Layer, Manifest
 from pipeline.profile import RequestRules
+from pipeline.references import Unfit, resolved, unfit_size
 from pipeline.sayings import MISSING, Finding, shown
 from pipeline.tables import Number, Row, Table
 from pipeline.templates import ROW_NUMBER, filled
@@ -24,8 +24,6 @@ _OURS = frozenset({"id", "tags", "metadata", "extra_body"})
 """Keys of a draft that are no part of its request as they are. The others are in the API's words."""
 
 _NO_TABLE = (Row(0, 0, {}),)
-
-_URL = re.compile(r"https://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[!-~]*)?")
 
 Images = Callable[[Document, str], Image | str]
 """What gives the image at a path or in a data URL, as a file's text names it, or says why it is none."""
@@ -173,8 +171,9 @@ class _Maker:
         image = self._picture(row, request) if "input_reference" in request else None
         for finding in self.all.check(request):
             self._breaks(row, finding)
-        if image is not None:
-            self._check_size(row, image, request)
+        unfit = unfit_size(image, request) if image is not None else None
+        if unfit is not None:
+            self._problem(row, ("input_reference",), *unfit)
         request |= fields.get("extra_body", {}) if self.all.rules.extra_body else {}
         if self._may_have_a_name(row):
             self._name(row, fields, request)
@@ -190,37 +189,17 @@ class _Maker:
         return not lacking
 
     def _picture(self, row: Row, request: dict[str, Any]) -> Image | None:
-        """Put the reference of an image in the place of its path or data URL; say why where it has none."""
-        text, rules = request["input_reference"], self.all.rules.input_reference
-        why, rule = "", "image"
-        if re.match(r"https?://", text):
-            if rules.url and _URL.fullmatch(text):
-                return None
-            rule = "image" if rules.url else "unsupported"
-            why = "an address of an image starts with https:// and has no spaces" if rules.url else "takes no URL"
-        elif rules.image is None:
-            rule, why = "unsupported", "takes no image"
-        else:
-            document = self.all.drafting.written(self.entry, self.draft, ("input_reference",)).document
-            image = self.all.images(document, text)
-            if isinstance(image, Image):
-                self.all.pictures.setdefault(image.sha256, image)
-                request["input_reference"] = image.reference
-                return image
-            why = image
-        del request["input_reference"]
-        provider = "the provider " if rule == "unsupported" else ""
-        fix = "choose another provider" if rule == "unsupported" else "write the path of a PNG, JPEG or WebP, or a URL"
-        self._problem(row, ("input_reference",), rule, f"{provider}{why}", fix)
+        """Put what stands for an image in the place of its path or data URL; say why where it has none."""
+        document = self.all.drafting.written(self.entry, self.draft, ("input_reference",)).document
+        found = resolved(request["input_reference"], self.all.rules.input_reference, partial(self.all.images, document))
+        if isinstance(found, Unfit):
+            del request["input_reference"]
+            self._problem(row, ("input_reference",), *found)
+        elif isinstance(found, Image):
+            request["input_reference"] = found.reference
+            self.all.pictures.setdefault(found.sha256, found)
+            return found
         return None
-
-    def _check_size(self, row: Row, image: Image, request: Mapping[str, Any]) -> None:
-        size = request.get("size")
-        if size not in {None, f"{image.width}x{image.height}"}:
-            message = f"the image has {image.width}x{image.height} pixels, and the size asked for is {size}"
-            self._problem(
-                row, ("input_reference",), "image-size", message, "scale or crop the image, or ask for its size"
-            )
 
     def _breaks(self, row: Row, finding: Finding) -> None:
         """Put a finding about a request where its value is written: in the row, or in the manifest."""
