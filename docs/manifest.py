@@ -46,7 +46,7 @@ SAID = {
     *("enum", "enumDescriptions", "markdownEnumDescriptions", "default", "examples", "pattern", "uniqueItems"),
     *("properties", "patternProperties", "additionalProperties", "unevaluatedProperties", "required", "items"),
     *("oneOf", "anyOf", "allOf", "deprecated", "deprecationMessage", "defaultSnippets", "patternErrorMessage"),
-    *("errorMessage", "doNotSuggest", "suggestSortText", "propertyNames"),
+    *("errorMessage", "doNotSuggest", "suggestSortText", "propertyNames", "if"),
 }
 PLAIN = {"type", "description", "markdownDescription"}
 CHOICES = ("oneOf", "anyOf")
@@ -125,7 +125,8 @@ class _Page:
             if inner not in (False, {"not": {}}):
                 yield f"{dot}{name}", f"{dot}{name}", _schema(inner), name in schema.get("required", ())
         for pattern, inner in schema.get("patternProperties", {}).items():
-            yield f"{dot}/{pattern}/", f"{dot}*", _schema(inner), False
+            prefix = re.fullmatch(r"\^([\w-]+)", pattern)
+            yield f"{dot}{prefix[1]}…" if prefix else f"{dot}<name>", f"{dot}*", _schema(inner), False
         for keyword in ("additionalProperties", "unevaluatedProperties"):
             if isinstance(schema.get(keyword), dict):
                 yield f"{dot}<any name>", f"{dot}*", schema[keyword], False
@@ -188,13 +189,22 @@ class _Page:
                 yield "Each entry once."
             elif keyword == "propertyNames":
                 yield from (f"Names of keys: {fact[0].lower()}{fact[1:]}" for fact in self.bounds(self.resolved(value)))
+            elif keyword == "patternProperties" and not all(re.fullmatch(r"\^[\w-]+", pattern) for pattern in value):
+                yield f"A name fits {' or '.join(map(_code, value))}."
+            elif keyword in {"then", "else"}:  # what it depends on is for the description to say
+                yield from self.branch(self.resolved(_schema(value)))
             elif keyword not in SAID:
                 yield f"{_code(keyword)}: {_value(value)}."
         items = schema.get("items")
-        if isinstance(items, dict) and "properties" not in self.resolved(items):
+        if isinstance(items, dict) and "properties" not in self.resolved(items) and not self.reference(items):
             inner = self.resolved(items)
             facts = (*self.values(inner), *self.bounds(inner))
             yield from (f"Each entry: {fact[0].lower()}{fact[1:]}" for fact in facts)
+
+    def branch(self, schema: Schema) -> Iterator[str]:
+        yield from (*self.values(schema), *self.bounds(schema))
+        if schema.get("required"):
+            yield f"Needed in some cases: {', '.join(map(_code, schema['required']))}."
 
     def type_of(self, schema: Schema, inside: tuple[str, ...] = ()) -> str:
         reference = schema.get("$ref", "")

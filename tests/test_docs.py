@@ -79,7 +79,8 @@ SCHEMA_OF_EVERYTHING = {
         "tree": {"$ref": "#/$defs/tree", "description": "Grows."},
         "old": {"type": ["integer", "null"], "deprecated": True, "deprecationMessage": "Use size."},
         "closed": {"not": {}},
-        "odd": {"type": "object", "dependentRequired": {"a": ["b"]}, "patternProperties": {"^x|y": True}},
+        "odd": {"type": "object", "dependentRequired": {"a": ["b"]}, "patternProperties": {"^x|y": True, "^x-": True}},
+        "held": {"type": "string", "if": {"pattern": "a"}, "then": {"enum": ["a"]}, "else": {"maxLength": 1}},
     },
     "$defs": {
         "size": {"enum": ["1x2", "3x4"], "markdownEnumDescriptions": ["*tall*", "wide"], "examples": ["1x2"]},
@@ -107,8 +108,10 @@ SCHEMA_OF_EVERYTHING = {
         "## `include`\n\n- Type: list of text.\n- Each entry once.\n- Each entry: fits `a|b`.\n",
         "| [`tree`](#tree) | list of the same or exactly `1` | Grows. |",
         "## `old`\n\n- **Deprecated.** Use size.\n- Type: whole number or nothing.\n",
-        '## `odd`\n\n- Type: mapping.\n- `dependentRequired`: `{"a": ["b"]}`.\n',
-        "| `odd./^x\\|y/` | anything |",
+        '## `odd`\n\n- Type: mapping.\n- `dependentRequired`: `{"a": ["b"]}`.\n- A name fits `^x|y` or `^x-`.\n',
+        "| `odd.x-…` | anything |",
+        '## `held`\n\n- Type: text.\n- Allowed: `"a"`.\n- At most 1 character.\n',
+        "| `odd.<name>` | anything |",
         "| `<any name>` | number | Anything else. |",
     ],
 )

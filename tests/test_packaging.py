@@ -68,8 +68,8 @@ def test_everything_that_the_source_distribution_names_is_there() -> None:
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_what_is_imported_is_declared(path: Path) -> None:
     declared = PROJECT["dependencies"].copy()
-    extras = PROJECT["optional-dependencies"]
-    declared += extras["simulator"] if path.is_relative_to(PACKAGE / "simulator") else extras.get(path.stem, [])
+    extra = {"simulator": "simulator", "parquet.py": "parquet"}.get(path.relative_to(PACKAGE).parts[0])
+    declared += PROJECT["optional-dependencies"][extra] if extra else []
     names = {re.split(r"[^\w-]", requirement)[0] for requirement in declared}
     assert {DISTRIBUTIONS.get(name, name) for name in third_party(ast.parse(path.read_bytes()))} <= names
 

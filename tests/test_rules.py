@@ -2,7 +2,7 @@
 
 import ast
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -37,52 +37,63 @@ BARE = {
 }
 
 _CODE = re.compile(r"[a-z]+(-[a-z]+)*")
-_SAYERS = re.compile(r"_?(problem|stop|fault|warning|refuse|add|Problem|Finding|Fault|Unfit)")
+_SAYERS = re.compile(r"_?(problem|stop|fault|warning|refuse|inside|add|Problem|Finding|Fault|Unfit)")
 
 
-def codes_in(trees: list[ast.Module]) -> set[str]:
-    """The codes that the code can give: constants in the calls that make problems, and in what goes into one."""
-    named = {
-        target.id: node.value
-        for tree in trees
-        for node in tree.body
-        if isinstance(node, ast.Assign)
-        for target in node.targets
-        if isinstance(target, ast.Name)
-    }
+class Codes(ast.NodeVisitor):
+    """The codes that trees can give: constants in the calls that make problems, and in what goes into such a call."""
 
-    def constants(node: ast.expr | None) -> Iterator[str]:
-        if isinstance(node, ast.Name) and isinstance(named.get(node.id), ast.Constant):
-            node = named[node.id]
+    def __init__(self, trees: list[ast.Module]) -> None:
+        self.found: set[str] = set()
+        self._named = {
+            ast.unparse(node.targets[0]): node.value
+            for tree in trees
+            for node in tree.body
+            if isinstance(node, ast.Assign)
+        }
+        for tree in trees:
+            self.visit(tree)
+
+    def constants(self, node: ast.expr) -> set[str]:
+        node = self._named.get(node.id, node) if isinstance(node, ast.Name) else node
         if isinstance(node, ast.IfExp):
-            yield from constants(node.body)
-            yield from constants(node.orelse)
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and _CODE.fullmatch(node.value):
-            yield node.value
+            return self.constants(node.body) | self.constants(node.orelse)
+        is_code = isinstance(node, ast.Constant) and isinstance(node.value, str) and _CODE.fullmatch(node.value)
+        return {node.value} - {"error", "warning"} if is_code else set()  # these are severities
 
-    def said(node: ast.AST) -> Iterator[str]:
-        if isinstance(node, ast.Call):
-            name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-            if _SAYERS.fullmatch(name):
-                arguments = [*node.args, *(word.value for word in node.keywords if word.arg == "rule")]
-                # The first one: a message or a fix of one word may follow.
-                yield from next((codes for argument in arguments if (codes := [*constants(argument)])), [])
-        elif isinstance(node, ast.Return | ast.Yield | ast.Assign) and isinstance(node.value, ast.Tuple):
-            *before, message, fix = [None, None, None, *node.value.elts][-3:]
-            if not [*constants(message), *constants(fix)]:  # a code, a message and a fix
-                yield from constants(before[0])
+    def visit_Call(self, node: ast.Call) -> None:  # the name that ast looks for
+        name = ast.unparse(node.func).rpartition(".")[2]
+        if _SAYERS.fullmatch(name):
+            arguments = [*node.args, *(word.value for word in node.keywords if word.arg == "rule")]
+            # The first one: a message or a fix of one word may follow.
+            self.found |= next(filter(None, map(self.constants, arguments)), set())
+        self.generic_visit(node)
 
-    return {code for tree in trees for node in ast.walk(tree) for code in said(node)}
+    def visit_Assign(self, node: ast.Assign) -> None:
+        names, values = ([*getattr(side, "elts", [side])] for side in (node.targets[0], node.value))
+        for name, value in zip(names, values, strict=False):
+            if ast.unparse(name) == "rule":
+                self.found |= self.constants(value)
+        self._tuple(node)
+
+    def _tuple(self, node: ast.Assign | ast.Return | ast.Yield) -> None:
+        """A code, a message, a fix: as a constant of the module, or what a function returns."""
+        codes = [self.constants(value) for value in getattr(node.value, "elts", ())]
+        if isinstance(node.value, ast.Tuple) and sum(map(bool, codes)) == 1 and not any(codes[-2:]):
+            self.found |= set().union(*codes)
+        self.generic_visit(node)
+
+    visit_Return = visit_Yield = _tuple  # noqa: N815
 
 
 def language() -> list[ast.Module]:
     """The modules that can say what is wrong with a manifest: those that know what a problem is, or words for one."""
-    known = re.compile(r"\b(Problem|Finding|Fault|Place)\b")
+    known = re.compile(r"\b(Problem|Finding|Fault|Place|Layer)\b")
     sources = [path.read_text("utf-8") for path in (ROOT / "pipeline").glob("*.py")]
     return [ast.parse(source) for source in sources if known.search(source)]
 
 
-CODES = codes_in(language())
+CODES = Codes(language()).found
 
 
 def test_every_code_has_a_section_and_every_section_a_code() -> None:
@@ -112,11 +123,15 @@ def test_every_code_that_is_expected_anywhere_has_a_section() -> None:
             {"unquoted-placeholder"},
         ),
         ('def f():\n    return place, "tab", message, fix', {"tab"}),
+        ('def f():\n    return place, "tab", "a message", "a fix", None', {"tab"}),
+        ("why, rule = call(message)", set()),
+        ('why, rule = "", "image" if x else "other"', {"image", "other"}),
+        ('self.folder.refuse(layer, "include", f"{x}", "fix it")', {"include"}),
         ('print("file")\nx = ("a", "b", "c")\nf(("jobs", index, path))', set()),
     ],
 )
 def test_codes_are_recognised(code: str, found: set[str]) -> None:
-    assert codes_in([ast.parse(code)]) == found
+    assert Codes([ast.parse(code)]).found == found
 
 
 def found_in(folder: Path, variables: Mapping[str, str] | None = None) -> tuple[Problem, ...]:

@@ -74,8 +74,8 @@ def test_mistakes_are_told_in_the_file_that_has_them(tmp_path: Path) -> None:
         broken="jobs: [\n",
     )
     assert told(path) == [
-        "main.yaml:5:36 wrong-type",
         "main.yaml:5:14 duplicate-id",
+        "main.yaml:5:37 wrong-type",
         "broken.yaml:2:7 syntax",
         "part.yaml:2:1 unknown-key",
         "part.yaml:3:19 wrong-value",

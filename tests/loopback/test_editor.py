@@ -184,17 +184,13 @@ def test_a_manifest_that_was_just_begun_has_no_squiggles(editor: Editor, tmp_pat
     assert editor.squiggles(tmp_path / "first.yaml") == []
 
 
-#: Strict: it is to be taken away with the first schema that lists the values.
-UNTIL_LISTED = pytest.mark.xfail(reason="the schema does not list the values yet")
-
-
 @pytest.mark.parametrize(
     ("line", "about"),
     [
         ("duration: 4", "duration"),
         ("seconds: 8", 'string|"8"'),
-        pytest.param("size: 1920x1080", "1280x720", marks=UNTIL_LISTED),
-        pytest.param('seconds: "5"', '"4"', marks=UNTIL_LISTED),
+        ("size: 1920x1080", "1280x720"),
+        ('seconds: "5"', '"4"'),
         ("takes: 0", "1"),
     ],
 )
