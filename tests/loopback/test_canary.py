@@ -265,9 +265,12 @@ def _visit_schema(tour: Tour) -> None:
 
 
 def _visit_explain(tour: Tour) -> None:
-    tour(0, "explain")
-    tour(0, "explain", "unknown-key")
+    listed = 2 if tour.form else 0  # rules are for people
+    tour(listed, "explain")
+    tour(listed, "explain", "unknown-key")
     tour(2, "explain", "nonsense")
+    tour(0, "explain", "trip.yaml", "--job", "done#1", "--profile", "plain.yaml")
+    tour(2, "explain", "trip.yaml", "--job", "nobody", "--profile", "plain.yaml")
 
 
 def _visit_init(tour: Tour) -> None:
