@@ -266,7 +266,9 @@ class _Building:
         top.merged += sources
 
     def _unreadable(self, error: yaml.YAMLError) -> None:
-        place, rule, message, fix, edit = unreadable(error, self.text)
+        place, rule, message, fix, edit = unreadable(
+            error, self.text, self.marks[self.stack[-1].node] if self.marks else 0
+        )
         last = self.problems[-1] if self.problems else None
         follows = last and last.rule == UNQUOTED[0] and last.line == place.line
         if not follows:

@@ -9,13 +9,18 @@ from pipeline.document import Place, Text
 from pipeline.errors import Edit
 
 
-def unreadable(error: yaml.YAMLError, text: Text) -> tuple[Place, str, str, str, Edit | None]:
-    """Return place, rule, message, fix and edit for the error that ended the reading."""
+def unreadable(error: yaml.YAMLError, text: Text, opened: int) -> tuple[Place, str, str, str, Edit | None]:
+    """Return place, rule, message, fix and edit for the error that ended the reading.
+
+    ``opened`` is the index of the innermost mapping or list that is not closed.
+    """
     said = getattr(error, "problem", None) or "this is not YAML"
     mark, context = getattr(error, "problem_mark", None), getattr(error, "context_mark", None)
     index: int = mark.index if mark else 0
     if context and (said in _SAID_LATE or index >= len(text.text)):
         index = context.index
+    if said == _NO_VALUE and not text.text[index:].strip() and text.text[opened : opened + 1] in _UNCLOSED:
+        index, said = opened, _UNCLOSED[text.text[opened]]
     place, char = text.place(index), text.text[index : index + 1]
     if text.text.startswith("{{", index):
         return place, *UNQUOTED, unquoted_edit(text, index)
@@ -42,7 +47,10 @@ _SAID_LATE = {
 }
 _QUOTE = ("the quote that opens here is never closed", "close it on the same line")
 _INDENT = ("this line's indentation fits nothing above it", "align it with the lines that it belongs to")
+_NO_VALUE = "did not find expected node content"
+_UNCLOSED = {"[": "did not find expected ',' or ']'", "{": "did not find expected ',' or '}'"}
 _SAYINGS: Mapping[str, tuple[str, str]] = {
+    _NO_VALUE: ("a value is missing here", "write one, or remove the comma"),
     "mapping values are not allowed in this context": (
         "a colon and a space cannot stand in text without quotes",
         "put the text in quotes, or mend the indentation",

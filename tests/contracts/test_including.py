@@ -79,7 +79,7 @@ def test_mistakes_are_told_in_the_file_that_has_them(tmp_path: Path) -> None:
         "broken.yaml:2:7 syntax",
         "part.yaml:2:1 unknown-key",
         "part.yaml:3:19 wrong-value",
-        "part.yaml:4:29 undefined-name",
+        "part.yaml:4:26 undefined-name",
     ]
 
 
