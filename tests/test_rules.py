@@ -88,7 +88,7 @@ class Codes(ast.NodeVisitor):
 
 def language() -> list[ast.Module]:
     """The modules that can say what is wrong with a manifest: those that know what a problem is, or words for one."""
-    known = re.compile(r"\b(Problem|Finding|Fault|Place|Layer)\b")
+    known = re.compile(r"\b(Problem|Finding|Fault|Place|Layer|Unfit)\b")
     sources = [path.read_text("utf-8") for path in (ROOT / "pipeline").glob("*.py")]
     return [ast.parse(source) for source in sources if known.search(source)]
 
