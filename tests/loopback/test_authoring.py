@@ -1,6 +1,7 @@
 """The commands for who writes manifests, as a person, an editor and CI call them: real processes and files."""
 
 import json
+import resource
 import subprocess
 import sys
 from collections.abc import Callable
@@ -165,3 +166,142 @@ def test_the_schema_is_refreshed_and_a_foreign_one_stays(folder: Path, cli: Cli)
     assert "no schema of callsheet" in refused.stderr
     assert not (folder / "three.yaml").exists()
     assert schema.read_text() == '{ "mine": true }'
+
+
+MESSY = """\
+version: "1"
+name: bad
+provider: simulator   # whose
+defaults: { duration: 8 }   # a comment
+include: [more.yaml]
+jobs:
+  - id: a   # keep me
+    prompt: {{ x }}
+    tags: hero
+    "repeat": "3"
+    size: "1280 x 720"
+  - {id: b, promt: y, seconds: 4}
+vars: { x: hello }
+"""
+MENDED = """\
+version: 1
+name: bad
+provider: simulator   # whose
+defaults: { seconds: "8" }   # a comment
+include: [more.yaml]
+jobs:
+  - id: a   # keep me
+    prompt: "{{ x }}"
+    tags: [hero]
+    takes: 3
+    size: 1280x720
+  - {id: b, prompt: y, seconds: "4"}
+vars: { x: hello }
+"""
+
+
+def test_fix_writes_what_is_certain_and_shows_it(folder: Path, cli: Cli) -> None:
+    (folder / "messy.yaml").write_bytes(b"\xef\xbb\xbf" + MESSY.replace("\n", "\r\n").encode())
+    (folder / "messy.yaml").chmod(0o640)
+    (folder / "more.yaml").write_text("version: 1\njobs: [{ id: c, prompt: z, seconds: 4 }]\n")
+    fixed = cli("validate", "--fix", "messy.yaml")
+    assert fixed.returncode == 0
+    assert (folder / "messy.yaml").read_bytes() == b"\xef\xbb\xbf" + MENDED.replace("\n", "\r\n").encode()
+    assert (folder / "messy.yaml").stat().st_mode & 0o777 == 0o640
+    assert 'seconds: "4" }]' in (folder / "more.yaml").read_text()
+    assert "-defaults: { duration: 8 }   # a comment" in fixed.stdout
+    assert '+defaults: { seconds: "8" }   # a comment' in fixed.stdout
+    assert "+++ more.yaml" in fixed.stdout
+    assert fixed.stdout.endswith("messy.yaml: 5 jobs, no errors\n")
+    again = cli("validate", "--fix", "messy.yaml")
+    assert again.stdout == "messy.yaml: 5 jobs, no errors\n"
+    assert [path.name for path in folder.iterdir() if path.name.startswith(".")] == []
+
+
+def test_fix_leaves_what_a_person_must_decide(folder: Path, cli: Cli) -> None:
+    text = RIGHT.replace("id: a", "id: a, size: 1920x1080, seconds: 5, aspect_ratio: '16:9', width: 3, sise: 720x1280")
+    (folder / "m.yaml").write_text(text)
+    left = cli("validate", "--fix", "m.yaml", "--json")
+    assert left.returncode == 2
+    assert (folder / "m.yaml").read_text() == text
+    rules = {problem["rule"] for problem in json.loads(left.stdout)["problems"]}
+    assert rules == {"wrong-value", "wrong-type", "unknown-key"}
+
+
+def test_a_fix_that_would_help_nothing_is_not_written(folder: Path, cli: Cli) -> None:
+    text = "version: 1\nname: n\nprovider: simulator\nx-n: &n 4\njobs: [{ id: a, prompt: x, takes: *n, seconds: *n }]\n"
+    (folder / "m.yaml").write_text(text)
+    assert cli("validate", "--fix", "m.yaml").returncode == 2
+    assert (folder / "m.yaml").read_text() == text
+
+
+def test_a_file_that_cannot_be_written_is_said_and_stays(folder: Path) -> None:
+    text = RIGHT.replace("id: a", "id: a, seconds: 4")
+    (folder / "m.yaml").write_text(text)
+    refused = subprocess.run(
+        [sys.executable, "-m", "pipeline", "validate", "--fix", "m.yaml"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)),
+    )
+    assert refused.returncode == 5
+    assert refused.stderr == "callsheet: m.yaml cannot be written: File too large\n"
+    assert (folder / "m.yaml").read_text() == text
+    assert [path.name for path in folder.iterdir() if path.name.startswith(".")] == []
+
+
+EXPLAINED = """\
+version: 1
+name: right
+provider: simulator
+vars: { style: grainy, light: soft }
+defaults: { size: 720x1280, metadata: { team: a } }
+jobs:
+  - id: "shot-{{ row.key }}"
+    from: t.csv
+    prompt: "{{ row.what }} at {{ time }}, {{ style }}, {{ light }}"
+    matrix: { time: [dawn, night], seconds: ["4", "8"] }
+    metadata: { n: "{{ row_number }}" }
+    keep_columns: [who]
+"""
+
+
+def test_a_job_is_explained_down_to_the_place_of_every_value(folder: Path, cli: Cli) -> None:
+    (folder / "m.yaml").write_text(EXPLAINED)
+    (folder / "t.csv").write_text('key,what,who\na,A fox,me\nb,"A crow, two",you\n')
+    asked = cli("explain", "m.yaml", "--job", "shot-b@night-8", "--var", "light=hard", "--json")
+    assert asked.returncode == 0, asked.stderr
+    document = json.loads(asked.stdout)
+    Draft202012Validator(files.schema("explain")).validate(document)
+    assert (document["job"], document["origin"]) == ("shot-b@night-8#1", "t.csv:3:1")
+    found = {
+        ".".join(value["path"]): (
+            value["value"],
+            [
+                f"{source['name'] or ''}@{source['file']}:{source['line']}:{source['column']}"
+                if "file" in source
+                else f"{source['name'] or ''}@{source['word']}"
+                for source in value["sources"]
+            ],
+        )
+        for value in document["values"]
+    }
+    assert found == {
+        "model": ("sora-2", ["@the profile simulator"]),
+        "size": ("720x1280", ["@m.yaml:5:19"]),
+        "seconds": ("8", ["@m.yaml:10:51"]),
+        "prompt": (
+            "A crow, two at night, grainy, hard",
+            ["@m.yaml:9:13", "light@--var light", "row.what@t.csv:3:3", "style@m.yaml:4:16", "time@m.yaml:10:28"],
+        ),
+        "metadata.team": ("a", ["@m.yaml:5:47"]),
+        "metadata.n": ("2", ["@m.yaml:11:20", "row_number@t.csv:3:1"]),
+        "metadata.who": ("you", ["@t.csv:3:17"]),
+    }
+    people = cli("explain", "m.yaml", "--job", "shot-b@night-8#1").stdout
+    assert "m.yaml:9:13; light from m.yaml:4:31; row.what from t.csv:3:3" in people
+    assert cli("explain", "m.yaml", "--job", "shot-c@night-8").returncode == 2
+    assert "did you mean shot-" in cli("explain", "m.yaml", "--job", "shot-c@night-8").stderr
+    assert cli("explain", "wrong.yaml", "--job", "a").returncode == 2
+    assert cli("explain", "--job", "a").returncode == 2
