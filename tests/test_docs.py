@@ -36,7 +36,8 @@ def spring(tmp_path: Path) -> Path:
 
 def test_the_readmes_manifest_is_right(spring: Path) -> None:
     loaded = files.load(spring, variables={})
-    assert [spec.name for spec in loaded.specs] == ["city#1", "city#2", "city#3", "cap-1#1", "cap-2#1"]
+    city = [f"city@{time}#{take}" for time in ("dawn", "night") for take in (1, 2, 3)]
+    assert [spec.name for spec in loaded.specs] == [*city, "cap-1#1", "cap-2#1"]
     assert loaded.specs[0].request["prompt"].endswith("cinematic, volumetric light")
 
 

@@ -150,3 +150,14 @@ def test_the_hook_calls_a_command_that_takes_the_files(tmp_path: Path) -> None:
     ):
         called = CliRunner().invoke(cli, [*words, *manifests], standalone_mode=False)
         assert called.return_value == code, called.output
+
+
+def test_the_schema_of_included_files_is_that_of_manifests_without_the_keys_of_the_top_file() -> None:
+    whole, part = files.schema("manifest"), files.schema("include")
+    ours = {"$id", "title", "description", "required", "properties"}
+    assert {key: part[key] for key in part if key not in ours} == {
+        key: whole[key] for key in whole if key not in ours | {"if", "then", "defaultSnippets"}
+    }
+    top = {"name", "provider", "limits", "budget", "output"}
+    assert part["properties"] == {name: rules for name, rules in whole["properties"].items() if name not in top}
+    assert part["required"] == ["version"]
