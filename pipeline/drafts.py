@@ -98,7 +98,8 @@ class Drafting:
         takes = int(fields.get("takes", 1))
         fields = {name: value for name, value in fields.items() if name not in _SHAPING and not name.startswith("x-")}
         fields |= self._columns(entry, table)
-        if "from" in job and "prompt" not in fields and "prompt" not in job.get("matrix", {}):
+        elsewhere = {*job.get("matrix", {}), *job.get("columns", {})}
+        if "from" in job and "prompt" not in fields and "prompt" not in elsewhere:
             fields |= self._prompt_column(entry, table)
         combinations = self._combinations(entry, fields)
         drafts = [self._draft(entry, fields, combination, table) for combination in combinations]

@@ -24,6 +24,15 @@ _WORDS = {
     "from": "file source rows table csv data dataset foreach",
     "defaults": "default default_test common",
     "name": "title campaign project",
+    "input_reference": "image image_url input_image init_image reference reference_image first_frame",
+    "matrix": "strategy sweep grid",
+    "enabled": "active disabled skip if",
+    "columns": "column column_map fields",
+    "keep_columns": "keep save_additional_columns extra_columns",
+    "extra_body": "extra extra_params extra_fields",
+    "include": "includes import imports extends",
+    "budget": "costs money",
+    "max_cost": "max_budget max_spend limit_usd",
     "limits": "limit rate_limits rate_limit",
     "output": "outputs out",
     "filename": "file path template name pattern",
@@ -32,7 +41,7 @@ _WORDS = {
     "polls_per_second": "polls poll_rate",
     "downloads": "max_downloads transfers download_concurrency",
 }
-_OF_OTHER_VALUES = {*_WORDS["size"].split(), "prompts"}
+_OF_OTHER_VALUES = {*_WORDS["size"].split(), "prompts", "strategy", "disabled", "skip", "if"}
 WRONG_NAMES = [(wrong, right) for right, words in _WORDS.items() for wrong in words.split()]
 
 _MEASURES = re.compile(r"\s*(\d{1,6})\s*[xX*\u00d7:]\s*(\d{1,6})\s*")
