@@ -25,7 +25,9 @@ _MAX_FAULTS = 1000
 _SHAPING = frozenset({"from", "columns", "keep_columns", "matrix", "takes", "enabled"})
 """Keys that say which jobs an entry is. They are no part of any."""
 
-_SET_BY_CELLS = frozenset({"prompt", "model", "size", "seconds", "input_reference"})
+REQUEST_FIELDS = frozenset({"prompt", "model", "size", "seconds", "input_reference"})
+"""The API's words for what a video is. A cell or a column that has such a name gives the field."""
+
 _MERGED_WITH_CELLS = frozenset({"metadata", "extra_body"})
 
 
@@ -111,7 +113,7 @@ class Drafting:
     def written(self, entry: Entry, draft: Draft | None, path: Path) -> Layer:
         """Return where the value at the path of a draft is written."""
         cell = draft.combination.cells.get(str(path[0])) if draft and path else None
-        if cell is not None and path[0] in _SET_BY_CELLS | _MERGED_WITH_CELLS:
+        if cell is not None and path[0] in REQUEST_FIELDS | _MERGED_WITH_CELLS:
             layer = Layer(cell.document, (*cell.path, *path[1:]))
             if is_there(layer):
                 return layer
@@ -196,7 +198,7 @@ class Drafting:
         job = entry.job
         written = job.get("matrix", {})
         for name in written:
-            if name in job and name in _SET_BY_CELLS:
+            if name in job and name in REQUEST_FIELDS:
                 message = f"{name} is given twice: by the matrix, and by the job itself"
                 place = entry.layer(("matrix", name)).key_place
                 self._add(place, "conflict", message, "keep one of them", entry)
@@ -216,7 +218,7 @@ class Drafting:
                 own[name] = merged(own.get(name, {}), cell.value)
                 continue
             names[name] = cell.value
-            if name in _SET_BY_CELLS:
+            if name in REQUEST_FIELDS:
                 own[name] = cell.value
         scope = Scope(names, used=self.used)
         if "from" in entry.job:

@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline import hints, naming
 from pipeline.document import MAX_PROBLEMS, Document, Path
-from pipeline.drafts import MAX_JOBS, Draft, Drafted, Drafting, Found
+from pipeline.drafts import MAX_JOBS, REQUEST_FIELDS, Draft, Drafted, Drafting, Found
 from pipeline.errors import Edit, Problem
 from pipeline.filenames import Filenames
 from pipeline.images import Image
@@ -142,7 +142,7 @@ class _Expansion:
             message = "the provider's rules allow no further fields in a request"
             self.found.add(place.problem("unsupported", message, "remove it, or choose another provider"), entry)
         for name in extra:
-            if name in self.rules.defaults or name in draft.fields or name == "metadata":
+            if name in REQUEST_FIELDS or name == "metadata":
                 place = self.drafting.written(entry, draft, ("extra_body", name)).key_place
                 message = f"{name} is a field of its own"
                 self.found.add(place.problem("conflict", message, f"write {name} beside `extra_body`"), entry)
