@@ -55,6 +55,10 @@ class Text:
         line = bisect_right(self.starts, index)
         return Place(self.file, line, index - self.starts[line - 1] + 1)
 
+    def start(self, index: int) -> int:
+        """Return the index at which the line that the index is on starts."""
+        return self.starts[bisect_right(self.starts, index) - 1]
+
     def line(self, index: int) -> str:
         """Return the line that the index is on, without its end."""
         line = bisect_right(self.starts, index)

@@ -80,7 +80,12 @@ class Drafted:
 
     @property
     def has_readable_rows(self) -> bool:
-        return "from" not in self.entry.job or self.table is not None
+        return self.table is not None or not wants_table(self.entry)
+
+
+def wants_table(entry: Entry) -> bool:
+    """Tell whether a job is to have its rows from a table, though what it says of it may be wrong."""
+    return "from" in entry.job or any(key == "from" or hints.known(key, ("from",)) for key in entry.layer().value)
 
 
 class Drafting:
@@ -101,7 +106,7 @@ class Drafting:
         fields = {name: value for name, value in fields.items() if name not in _SHAPING and not name.startswith("x-")}
         fields |= self._columns(entry, table)
         elsewhere = {*job.get("matrix", {}), *job.get("columns", {})}
-        if "from" in job and "prompt" not in fields and "prompt" not in elsewhere:
+        if wants_table(entry) and "prompt" not in fields and "prompt" not in elsewhere:
             fields |= self._prompt_column(entry, table)
         combinations = self._combinations(entry, fields)
         drafts = [self._draft(entry, fields, combination, table) for combination in combinations]
@@ -124,13 +129,14 @@ class Drafting:
         """Return the fields that ``columns`` takes from the table."""
         job = entry.job
         for name in ("columns", "keep_columns"):
-            if name in job and "from" not in job:
+            if name in job and not wants_table(entry):
                 place = entry.layer((name,)).key_place
                 self._found.add(place.problem("no-table", f"`{name}` needs a table", "add from: prompts.csv"), entry)
         found = {}
         for field, column in job.get("columns", {}).items():
             if field in job or field in job.get("matrix", {}):
-                message = f"{field} is given twice: by `columns`, and by the job itself"
+                other = "the job itself" if field in job else "the matrix"
+                message = f"{field} is given twice: by `columns`, and by {other}"
                 self._add(entry.layer(("columns", field)).key_place, "conflict", message, "keep one of them", entry)
             elif self._has_column(entry, table, ("columns", field), column):
                 found[field] = Template((Slot(column),))
@@ -221,9 +227,9 @@ class Drafting:
             if name in REQUEST_FIELDS:
                 own[name] = cell.value
         scope = Scope(names, used=self.used)
-        if "from" in entry.job:
+        if wants_table(entry):
             columns = table.columns if table else None
-            scope = Scope(names | {ROW_NUMBER: Slot(None)}, columns, entry.job["from"], used=self.used)
+            scope = Scope(names | {ROW_NUMBER: Slot(None)}, columns, entry.job.get("from", ""), used=self.used)
         faults: list[Fault] = []
         filled = {name: bound(value, scope, faults, (name,)) for name, value in own.items()}
         depends = {name: slots(value) for name, value in filled.items()}

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.document import Place
-from pipeline.expansion import Trace
 from pipeline.jobs import Spec
+from pipeline.making import Trace
 from pipeline.manifest import Manifest
 from pipeline.templates import ROW, ROW_NUMBER, names_in
 

@@ -11,11 +11,12 @@ from typing import Any
 from pipeline import advice, hints, source
 from pipeline.document import Document, Place
 from pipeline.errors import ManifestError, Problem, UsageError
-from pipeline.expansion import Expanded, Trace, expand
+from pipeline.expansion import Expanded, expand
 from pipeline.folder import Folder, content, why
 from pipeline.images import Image
 from pipeline.including import Including
 from pipeline.jobs import Spec
+from pipeline.making import Trace
 from pipeline.manifest import Layer, Manifest, Part, assembled, ordered, read
 from pipeline.profile import Limits, Profile, RequestRules, profile_from
 from pipeline.sayings import shown

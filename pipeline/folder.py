@@ -67,7 +67,7 @@ class Folder:
         try:
             opened = _opened(path, tables.MAX_BYTES)
         except (OSError, ValueError) as error:
-            self.refuse(layer, "from", f"the table cannot be read: {why(error)}", "check the path")
+            self.refuse(layer, "from", f"the table {shown(written)} cannot be read: {why(error)}", "check the path")
             return None
         if suffix == parquet.SUFFIX:
             found = parquet.read(opened, file=file)
@@ -90,7 +90,7 @@ class Folder:
                 found = images.examine(content(path, images.MAX_BYTES))
                 self._images[path] = replace(found, data=None, path=path) if isinstance(found, Image) else found
         except (OSError, ValueError, RuntimeError) as error:
-            return f"the image cannot be read: {why(error)}"
+            return f"the image {shown(written)} cannot be read: {why(error)}"
         found = self._images[path]
         return found if isinstance(found, Image) else f"{shown(written)} cannot be sent: {found}"
 

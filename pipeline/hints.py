@@ -58,7 +58,8 @@ def known(word: str, allowed: Collection[str]) -> str | None:
 
 def close(word: str, allowed: Collection[str]) -> str | None:
     """Return the allowed name or value that the word is a misspelling of."""
-    return _nearest(_plain(word), allowed, cutoff=0.65)
+    before, colon, _ = word.partition(":")  # a colon without its space
+    return before if colon and before in allowed else _nearest(_plain(word), allowed, cutoff=0.7)
 
 
 def value(text: str, allowed: Collection[str]) -> str | None:

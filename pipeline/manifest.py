@@ -97,6 +97,9 @@ def assembled(parts: Sequence[Part], *, variables: Mapping[str, str]) -> tuple[M
     layers: list[Layer] = []
     entries: list[Entry] = []
     for part in parts:
+        names = part.document.value.get("vars") if isinstance(part.document.value, dict) else None
+        # One whose text is wrong is declared all the same.
+        texts |= dict.fromkeys((name for name in names or () if isinstance(names, dict)), "")
         texts |= part.value.get("vars", {})
         declared |= {name: Layer(part.document, ("vars", name)) for name in part.value.get("vars", {})}
         defaults = merged(defaults, part.value.get("defaults", {}))
@@ -156,7 +159,10 @@ def ordered(problems: Iterable[Problem], *, first: str) -> list[Problem]:
 _RANKS = {
     rule: rank
     for rank, rule in enumerate(
-        ("unquoted-placeholder", "alias", "tag", "merge", "number", "wrong-value", "wrong-type")
+        (
+            *("unquoted-placeholder", "alias", "tag", "merge", "number", "wrong-value", "wrong-type"),
+            *("out-of-bounds", "filename", "unknown-provider", "include", "image", "from", "undefined-column"),
+        )
     )
 }
 

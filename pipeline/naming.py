@@ -50,5 +50,6 @@ _FAULTS: dict[str, Callable[[str], object]] = {
     ),
     'cannot hold control characters or any of < > : " | ? * \\': _FORBIDDEN.search,
     "has a part that is a device on Windows": _RESERVED.fullmatch,
+    "cannot hold {{": lambda part: "{{" in part,
     f"has a part of more than {MAX_PART} bytes": lambda part: len(part.encode()) > MAX_PART,
 }

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from pipeline.images import Image
 from pipeline.profile import ReferenceRules
 
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _URL = re.compile(r"https://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[!-~]*)?")
 
 
@@ -23,7 +24,7 @@ def resolved(text: str, rules: ReferenceRules, image: Callable[[str], Image | st
 
     ``image`` gives what lies at a path or in a data URL, or says why there is none.
     """
-    is_url = text.startswith(("http://", "https://"))
+    is_url = _ADDRESS.match(text) is not None
     if not (rules.url if is_url else rules.image):
         what = "URL" if is_url else "image"
         return Unfit("unsupported", f"the provider takes no {what} as input_reference", "choose another provider")

@@ -7,7 +7,7 @@ by many jobs is one mistake.
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from jsonschema import ValidationError
@@ -73,6 +73,7 @@ def shown(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:56]} ..."
 
 
+_OF_THE_TOP_FILE = frozenset({"name", "provider", "limits", "budget", "output"})
 _NO_ADDRESS = (
     "remove it: `provider` names a profile; an address or a key comes from the command line or the environment"
 )
@@ -100,16 +101,31 @@ def _unknown_key(key: str, allowed: Mapping[str, Any], root: Mapping[str, Any]) 
     meant = hints.known(key, allowed)
     if meant:
         return f"{said}: here it is called {meant}", f"write {meant}", meant
+    return _strange_key(key, said, allowed, root)
+
+
+def _strange_key(
+    key: str, said: str, allowed: Mapping[str, Any], root: Mapping[str, Any]
+) -> tuple[str, str, str | None]:
+    """Return message, fix and meaning of a key that no other tool has."""
     if _FORBIDDEN.fullmatch(key.lower().replace("-", "_")):
         return (
             f"{said}: a manifest cannot decide where the key goes",
             _NO_ADDRESS,
             None,
         )
+    if key in _OF_THE_TOP_FILE and root.get("required") == ["version"]:
+        return f"{said}: only the file that is run has it", "remove it here", None
     homes = _homes(root, key, "the top of the file")
     if homes:
         return f"{said} here", f"move it to {' or '.join(homes)}", None
     meant = hints.close(key, allowed)
+    inside = next(
+        ((name, near) for name, rules in allowed.items() if (near := hints.known(key, rules.get("properties", {})))),
+        None,
+    )
+    if inside and not meant:
+        return f"{said}: it is {inside[1]} in `{inside[0]}`", f"write {inside[0]}: {{ {inside[1]}: ... }}", None
     return said, f"write {meant}" if meant else f"known here: {', '.join(allowed)}", meant
 
 
@@ -117,6 +133,8 @@ def _homes(schema: Any, key: str, label: str) -> list[str]:
     """Return in which mappings of a schema the key is known."""
     homes = []
     for name, inner in schema.get("properties", {}).items():
+        if inner == {"not": {}}:
+            continue
         if name == key:
             homes.append(label)
         elif isinstance(inner, dict):
@@ -162,25 +180,39 @@ def _wrong_type(broken: _Broken) -> Finding:
     value = broken.given
     wanted = [broken.wanted] if isinstance(broken.wanted, str) else list(broken.wanted)
     quotable = "string" in wanted and isinstance(value, bool | int | float)
+    allowed = broken.schema.get("then", {}).get("enum")
+    if quotable and allowed and str(value) not in allowed:
+        return _not_allowed(replace(broken, wanted=allowed))
     number = "the number " if quotable and not isinstance(value, bool) else ""
     words = " or ".join(_TYPES.get(kind, kind) for kind in wanted)
     message = f"{broken.label} must be {words}, not {number}{shown(value)}"
-    fix, rewrite = _type_fix(value, wanted[0])
+    fix, rewrite = _type_fix(broken, wanted[0])
     return Finding("wrong-type", message, broken.path, fix, quotable=quotable, rewrite=rewrite)
 
 
-def _type_fix(value: Any, wanted: str) -> tuple[str, str | None]:
+def _type_fix(broken: _Broken, wanted: str) -> tuple[str, str | None]:
     """Return a fix for people, and what a program may write instead."""
+    value = broken.given
     if value is None:
-        return "write a value, or remove the key", None
-    if wanted == "array" and isinstance(value, str) and len(value) <= 60:
+        in_list = bool(broken.path) and isinstance(broken.path[-1], int)
+        return f"write a value, or remove the {'entry' if in_list else 'key'}", None
+    if wanted == "array" and isinstance(value, str) and len(value) <= 60 and _is_of_texts(broken.schema):
         entry = f"[{hints.spelled(value)}]"
         return f"write {entry}", entry
-    if wanted == "array" and isinstance(value, dict):
+    if wanted == "array":
         return "start each entry with a dash", None
+    if wanted == "boolean" and str(value).lower() in _BOOLS:
+        return f"write {_BOOLS[str(value).lower()]}", _BOOLS[str(value).lower()]
     if wanted in {"integer", "number"} and isinstance(value, str) and re.fullmatch(r"[1-9][0-9]{0,8}", value):
         return f"write {value} without quotes", value
     return f"write {_TYPES.get(wanted, wanted)}", None
+
+
+def _is_of_texts(schema: Mapping[str, Any]) -> bool:
+    return bool(schema.get("items", {}).get("type") == "string")
+
+
+_BOOLS = dict.fromkeys(("yes", "on", "true", "y"), "true") | dict.fromkeys(("no", "off", "false", "n"), "false")
 
 
 def _not_allowed(broken: _Broken) -> Finding:
@@ -203,7 +235,8 @@ def _not_the_one(broken: _Broken) -> Finding:
 def _wrong_form(broken: _Broken) -> Finding:
     means = broken.schema.get("description", f"it must fit {broken.wanted}")
     slug = re.sub(r"[^a-z0-9._-]+", "-", broken.given[:100].lower()).strip("._-")
-    fix = f"write {hints.spelled(slug)}" if re.search(broken.wanted, slug) else "write another"
+    near = next((text for text in (slug, slug.upper()) if re.search(broken.wanted, text)), None)
+    fix = f"write {hints.spelled(near)}" if near else "write another"
     return Finding("wrong-form", f"{broken.label} cannot be {shown(broken.given)}. {means}", broken.path, fix)
 
 

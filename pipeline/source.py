@@ -163,6 +163,8 @@ class _Building:
         if not isinstance(anchor, _Anchored):
             what = "is inside what it stands for" if anchor else "has no anchor before it"
             fix = "write what it should hold" if anchor else f"write &{event.anchor[:60]} before a value further up"
+            if _MORE_TEXT.match(self.text.text, event.end_mark.index):
+                fix = "put the text in quotes if it begins with a star"
             self.problem(index, "alias", f"*{event.anchor[:60]} {what}", fix)
             self._complete(node, None, 0)
             return
@@ -257,6 +259,8 @@ class _Building:
         values = value if many else [value]
         if not all(isinstance(source, dict) for source in values):
             self.merges[top.key_node] = ()
+            if self.problems and self.problems[-1].rule == "alias" and many and None in values:
+                return
             self.problem(self.marks[node], "merge", "<< takes a mapping, or a list of mappings", "write <<: *anchor")
             return
         written = entries(self.after, self.aliases.get(node, node)) if many else [node]
@@ -270,12 +274,13 @@ class _Building:
             error, self.text, self.marks[self.stack[-1].node] if self.marks else 0
         )
         last = self.problems[-1] if self.problems else None
-        follows = last and last.rule == UNQUOTED[0] and last.line == place.line
+        follows = last and last.rule in {UNQUOTED[0], "alias"} and last.line == place.line
         if not follows:
             self.problems.append(place.problem(rule, message, fix, edit))
 
 
 _SPLIT, _FLATTEN = "split the file", "nest less"
+_MORE_TEXT = re.compile(r"[ \t]+[^\s#:,\]}]")
 _PLACEHOLDER = re.compile(r"(?<!\{)\{\{")
 _ANCHOR = re.compile(r"&[^\s,\[\]{}]+(?:\s+(?:#[^\r\n]*)?)*")
 

@@ -173,6 +173,7 @@ def _text_rows(lines: _Lines) -> Iterator[Item]:
 def _csv_rows(lines: _Lines, *, delimiter: str) -> Iterator[Item]:
     reader = csv.reader(lines, strict=True, delimiter=delimiter)
     header: list[str] | None = None
+    separator = "tab" if delimiter == "\t" else "comma"
     number = 0
     try:
         for cells in reader:
@@ -189,16 +190,22 @@ def _csv_rows(lines: _Lines, *, delimiter: str) -> Iterator[Item]:
                 yield Header(tuple(header))
             elif len(cells) == len(header):
                 number += 1
-                yield Row(number, start, dict(zip(header, cells, strict=True)), text)
+                # A table that was saved with other ends of lines asks for the same videos.
+                clean = [_LINE_END.sub("\n", cell) if "\r" in cell else cell for cell in cells]
+                yield Row(number, start, dict(zip(header, clean, strict=True)), text)
             else:
                 number += 1
-                message = f"row {number} has {len(cells)} cells, the first row {len(header)}"
-                yield place.problem("ragged-row", message, "put a cell that holds a comma in quotes")
+                has = f"{len(cells)} cell{'s'[: len(cells) != 1]}"
+                message = f"row {number} has {has}, and there are {len(header)} columns"
+                yield place.problem("ragged-row", message, f"put a cell that holds a {separator} in quotes")
     except csv.Error as error:
         if not lines.faults:
             fix = "put cells with commas or quotes in double quotes, and write a double quote inside twice"
             yield Place(lines.file, lines.row()[0], 1).problem("table-syntax", f"this row is not CSV: {error}", fix)
     yield from lines.wrong()
+
+
+_LINE_END = re.compile(r"\r\n?|\n")
 
 
 def _json_rows(lines: _Lines) -> Iterator[Item]:
@@ -273,7 +280,7 @@ def _at_csv_cell(row: Row, column: str, *, delimiter: str) -> tuple[int, int]:
             opening = char == delimiter
             left -= opening
         index += 1
-    before = re.split(r"\r\n?|\n", row.text[:index])
+    before = _LINE_END.split(row.text[:index])
     return len(before) - 1, len(before[-1]) + 1
 
 

@@ -43,7 +43,8 @@ class Fault(NamedTuple):
 class Scope:
     """What names mean, and which were ``used``.
 
-    ``columns`` are those of the job's table: none without one, None where it cannot be read.
+    ``columns`` are those of the job's table: none without one, None where it cannot be read. ``rows``: a table could
+    help.
     """
 
     names: Mapping[str, str | Slot]
@@ -51,6 +52,7 @@ class Scope:
     table: str | None = None
     advice: str = "declare it in `vars`"
     used: set[str] = field(default_factory=set)
+    rows: bool = True
 
     def meaning(self, name: str) -> str | Slot | None:
         if name in self.names:
@@ -62,16 +64,21 @@ class Scope:
 
     def unknown(self, name: str) -> tuple[str, str, str]:
         """Return rule, message and fix for a name that means nothing here."""
+        inner = name.partition(".")[2]
+        if inner in self.names and not name.startswith(ROW):
+            return "undefined-name", f"nothing is called {name} here", f"write {{{{ {inner} }}}}"
         if not _NAME.fullmatch(name):
             message = "between {{ and }} stands one name: no expressions, no environment"
             return "placeholder", message, r"write a name, or \{{ for a literal {{"
-        if self.table is None and (name.startswith(ROW) or name == ROW_NUMBER):
+        if self.table is None and self.rows and (name.startswith(ROW) or name == ROW_NUMBER):
             return "undefined-name", f"{name} is defined only in a job with `from`", "add from: prompts.csv"
-        if name.startswith(ROW):
+        if name.startswith(ROW) and self.rows:
             columns = list(self.columns or ())
             meant = hints.close(name.removeprefix(ROW), columns)
             fix = f"write {{{{ {ROW}{meant or next(iter(columns), 'column')} }}}}"
             return "undefined-name", f"{self.table} has no such column, only {', '.join(columns[:20])[:300]}", fix
+        if name in (self.columns or ()):
+            return "undefined-name", f"{name} is a column of the table", f"write {{{{ {ROW}{name} }}}}"
         meant = hints.close(name, self.names)
         return "undefined-name", f"nothing is called {name} here", f"write {{{{ {meant} }}}}" if meant else self.advice
 

@@ -18,7 +18,7 @@ PACKAGE = ROOT / "pipeline"
 FLOORS = [
     "errors jobs videos",
     """source document syntax scalars sayings hints templates tables naming filenames validation expansion manifest
-       drafts matrix advice images references edits explaining
+       drafts making matrix advice images references edits explaining
        profile credential mp4 events evidence decisions plan limits blocking retrying report
        breakers listing matching answers audits sidecars clock rules annotations""",
     "client files folder including parquet pages starter inputs outputs custody ledger simulator",

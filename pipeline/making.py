@@ -1,0 +1,270 @@
+"""A draft and its rows -> jobs under names of their own, and what is wrong with each. Pure."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from pipeline import hints, naming
+from pipeline.document import Document, Path, Place
+from pipeline.drafts import Draft, Drafted, Drafting, Found
+from pipeline.errors import Edit
+from pipeline.filenames import Filenames
+from pipeline.images import Image
+from pipeline.jobs import Spec
+from pipeline.manifest import Entry, Layer, Manifest
+from pipeline.matrix import Combination
+from pipeline.profile import RequestRules
+from pipeline.references import Unfit, resolved, unfit_size
+from pipeline.sayings import MISSING, Finding, shown
+from pipeline.tables import Number, Row, Table
+from pipeline.templates import ROW_NUMBER, filled
+from pipeline.validation import Schema, request_rules
+
+_OURS = frozenset({"id", "tags", "metadata", "extra_body"})
+"""Keys of a draft that are no part of its request as they are. The others are in the API's words."""
+
+NO_TABLE = (Row(0, 0, {}),)
+"""The row of an entry without a table."""
+
+Images = Callable[[Document, str], Image | str]
+"""What gives the image at a path or in a data URL, as a file's text names it, or says why it is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """Where one job comes from. ``written`` tells where the value at a path of it is; ``kept`` are columns."""
+
+    spec: Spec
+    entry: Entry
+    draft: Draft
+    table: Table | None
+    row: Row
+    kept: Sequence[str]
+    written: Callable[[Path], Layer]
+
+
+_ID_FIX = "mend the row, or put {{ row_number }} into the id"
+
+
+class Collected:
+    """What is known of all jobs so far."""
+
+    def __init__(
+        self, manifest: Manifest, rules: RequestRules, schema: Schema, images: Images, traced: str | None
+    ) -> None:
+        self.manifest, self.rules = manifest, rules
+        self.check = request_rules(schema)
+        self.images = images
+        self.found, self.advice = Found(), Found()
+        self.drafting = Drafting(manifest, rules.defaults, self.found, self.advice)
+        self.filenames = Filenames(manifest)
+        self.specs: list[Spec] = []
+        self.pictures: dict[str, Image] = {}
+        self.trace: Trace | None = None
+        self.traced = traced
+        self.ids: dict[str, int] = {}  # the first spec of each id, in small letters
+        self.combinations: dict[str, Combination] = {}  # its combination
+        self.requests: dict[tuple[int, str], Spec] = {}  # the first spec of each take and prompt
+
+
+class Maker:
+    """Makes the jobs of one draft, row by row."""
+
+    def __init__(self, collected: Collected, drafted: Drafted, draft: Draft) -> None:
+        self._all = collected
+        self._entry, self._table, self._drafted, self._draft = drafted.entry, drafted.table, drafted, draft
+        self._used = draft.used
+        self._fixed = {name: value for name, value in draft.fields.items() if name not in draft.slots}
+        self._varied = [(name, draft.fields[name]) for name in draft.slots]
+        self._asked = [name for name in draft.fields if name not in _OURS]
+        self._same_id_said = False
+
+    def make(self, row: Row) -> None:
+        """Add the job of a row, or what is wrong in it."""
+        if self._used and not self._has_cells(row):
+            return
+        fields = self._fixed | {name: filled(value, row.cells, row.number) for name, value in self._varied}
+        request = {name: fields[name] for name in self._asked}
+        if self._all.rules.metadata and "metadata" in fields:
+            request["metadata"] = fields["metadata"]
+        image = self._picture(row, request) if "input_reference" in request else None
+        for finding in self._all.check(request):
+            self._breaks(row, finding)
+        unfit = unfit_size(image, request) if image is not None else None
+        if unfit is not None:
+            self._problem(row, ("input_reference",), *unfit)
+        request |= fields.get("extra_body", {}) if self._all.rules.extra_body else {}
+        if self._may_have_a_name(row):
+            self._name(row, fields, request)
+
+    def check_what_no_row_decides(self) -> None:
+        row, request = NO_TABLE[0], {name: self._fixed[name] for name in self._asked if name in self._fixed}
+        if "input_reference" in request:
+            self._picture(row, request)
+        for finding in self._all.check(request):
+            if finding.rule != MISSING:
+                self._breaks(row, finding)
+
+    def _has_cells(self, row: Row) -> bool:
+        lacking = [column for column in self._used if not isinstance(row.cells.get(column), str)]
+        for column in lacking:
+            there = column in row.cells
+            place = self._table.place(row, column if there else None) if self._table else None
+            if place:
+                message = f'row {row.number}: column "{column}" {"is no text" if there else "is not there"}'
+                self._all.found.add(place.problem("row-cell", message, "write text"), self._entry)
+        return not lacking
+
+    def _picture(self, row: Row, request: dict[str, Any]) -> Image | None:
+        """Put what stands for an image in the place of its path or data URL; say why where it has none."""
+        document = self._all.drafting.written(self._entry, self._draft, ("input_reference",)).document
+        found = resolved(
+            request["input_reference"], self._all.rules.input_reference, partial(self._all.images, document)
+        )
+        if isinstance(found, Unfit):
+            del request["input_reference"]
+            self._problem(row, ("input_reference",), *found)
+        elif isinstance(found, Image):
+            request["input_reference"] = found.reference
+            self._all.pictures.setdefault(found.sha256, found)
+            return found
+        return None
+
+    def _breaks(self, row: Row, finding: Finding) -> None:
+        """Put a finding about a request where its value is written: in the row, or in the manifest."""
+        field = str(finding.path[0])
+        if finding.rule == MISSING:
+            if not self._is_said(field):
+                self._problem(row, (), MISSING, finding.message, finding.fix)
+            return
+        message, fix, rewrite = finding.message, finding.fix, finding.rewrite
+        self._problem(row, finding.path, finding.rule, message, fix, on_key=finding.on_key, rewrite=rewrite)
+
+    def _is_said(self, field: str) -> bool:
+        """Return whether it was said why the field lacks: no column for it, a value of another type, a wrong name."""
+        if self._table and field == "prompt":
+            return True
+        written: set[str] = set()
+        for layer in (self._entry.layer(), *self._all.manifest.default_layers):
+            value = layer.value if isinstance(layer.value, dict) else {}
+            inner = [value.get(name) for name in ("matrix", "columns")]
+            written |= value.keys() | {key for keys in inner if isinstance(keys, dict) for key in keys}
+        return any(hints.known(name, (field,)) or hints.close(name, (field,)) for name in written)
+
+    def _may_have_a_name(self, row: Row) -> bool:
+        """Return whether the row can have a name of its own."""
+        if "id" not in self._draft.fields:
+            return False
+        if "id" in self._draft.slots or row.number <= 1:
+            return True
+        if not self._same_id_said:
+            self._same_id_said = True
+            job_id = self._draft.fields["id"]
+            message = f"all rows would have the id {shown(job_id)}"
+            fix = f'write id: "{job_id[:100]}-{{{{ row_number }}}}"'
+            self._problem(row, ("id",), "id-not-per-row", message, fix)
+        return False
+
+    def _name(self, row: Row, fields: Mapping[str, Any], request: Mapping[str, Any]) -> None:
+        """Add the takes of one row, under names that nothing else has."""
+        job_id: str = fields["id"]
+        if not naming.ID.fullmatch(job_id):
+            near = naming.slug(job_id)
+            fix = f"write {hints.spelled(near)}" if near else "write letters and digits"
+            fix = _ID_FIX if "id" in self._draft.slots else fix
+            message = f"the id {shown(job_id)} is not usable: {naming.ID_RULE}"
+            self._problem(row, ("id",), "id", message, fix)
+            return
+        everything, job_id = self._all, f"{job_id}{self._draft.combination.suffix}"
+        origin = str(self._table.place(row) if self._table else self._entry.layer().value_place)
+        first = everything.ids.setdefault(job_id.lower(), len(everything.specs))
+        everything.combinations.setdefault(job_id.lower(), self._draft.combination)
+        if first < len(everything.specs):
+            self._duplicate(row, job_id, everything.specs[first], origin)
+            return
+        tags = tuple(tag for tag in fields.get("tags", ()) if tag is not None)
+        metadata = fields.get("metadata", {})
+        if self._drafted.kept:
+            metadata = {**metadata, **{column: _typed(row.cells.get(column)) for column in self._drafted.kept}}
+        for take in range(1, self._drafted.takes + 1):
+            name = naming.job_name(job_id, take)
+            output = everything.filenames.path(name, take, self._id_place)
+            spec = Spec(name, take, request, output, origin, tags, metadata, self._drafted.enabled)
+            everything.specs.append(spec)
+            if name == everything.traced:
+                written = partial(everything.drafting.written, self._entry, self._draft)
+                everything.trace = Trace(spec, self._entry, self._draft, self._table, row, self._drafted.kept, written)
+        if self._drafted.enabled:
+            self._compare(row, everything.specs[-self._drafted.takes])
+
+    def _id_place(self) -> Place:
+        return self._all.drafting.written(self._entry, self._draft, ("id",)).value_place
+
+    def _compare(self, row: Row, spec: Spec) -> None:
+        """Warn of a job that asks for what another one asks for: both are paid."""
+        first = self._all.requests.setdefault((spec.take, str(spec.request.get("prompt"))), spec)
+        if first is not spec and first.request_hash == spec.request_hash:
+            place = self._table.place(row) if self._table else self._entry.layer().value_place
+            message = f"the same request as {first.name.rpartition('#')[0]} at {first.origin}: both are paid for"
+            fix = "remove one, or write `takes` for several renders of one request"
+            self._all.advice.add(place.warning("same-request", message, fix), self._entry)
+
+    def _duplicate(self, row: Row, job_id: str, first: Spec, origin: str) -> None:
+        if first.origin == origin:
+            if self._draft.combination.cells and not self._table:
+                message = f"two combinations would have the name {job_id}, and upper and lower case are one"
+                place = self._clash(self._all.combinations[job_id.lower()])
+                self._all.found.add(place.problem("duplicate-id", message, "write other values"), self._entry)
+                return
+            message = "another job gives the same ids to the same rows" if self._table else "the job is here twice"
+            place = self._entry.layer(("id",)).value_place
+            self._all.found.add(place.problem("duplicate-id", message, "give it an id of its own"), self._entry)
+            return
+        other = first.name.rpartition("#")[0]
+        alike = "" if other == job_id else f" as {shown(other)}: upper and lower case are one"
+        message = f"the id {shown(job_id)} is already used at {first.origin}{alike}"
+        fix = _ID_FIX if "id" in self._draft.slots else "write another"
+        self._problem(row, ("id",), "duplicate-id", message, fix)
+
+    def _clash(self, first: Combination) -> Place:
+        """Return the place of the one cell in which two combinations of a name differ, else of the matrix."""
+        cells = self._draft.combination.cells
+        other = [cell for name, cell in cells.items() if first.cells.get(name) != cell]
+        if len(other) == 1:
+            return other[0].document.value_at(other[0].path)
+        return self._entry.layer(("matrix",) if "matrix" in self._entry.job else ()).value_place
+
+    def _problem(
+        self,
+        row: Row,
+        path: Path,
+        rule: str,
+        message: str,
+        fix: str | None,
+        *,
+        on_key: bool = False,
+        rewrite: str | None = None,
+    ) -> None:
+        """Add a problem where the value at the path is written: in a cell, in a row, or in the manifest."""
+        columns = self._draft.slots.get(str(path[0])) if path else None
+        if columns and self._table:
+            names = sorted(f'column "{name}"' if name is not None else ROW_NUMBER for name in columns)
+            only = next(iter(columns)) if len(columns) == 1 else None
+            message = f"{message} (row {row.number}, {', '.join(names)})"
+            self._all.found.add(self._table.place(row, only).problem(rule, message, fix), self._entry)
+            return
+        layer = self._all.drafting.written(self._entry, self._draft, path)
+        place = layer.key_place if on_key else layer.value_place
+        old = layer.document.spelled_at(layer.path, key=on_key) if rewrite else None
+        edit = Edit(old, rewrite) if rewrite and old else None
+        self._all.found.add(place.problem(rule, message, fix, edit), self._entry)
+
+
+def _typed(cell: Any) -> Any:
+    """Return a cell as JSON has it: numbers are texts only where texts are made of them."""
+    if isinstance(cell, Number):
+        return float(cell) if set(cell) & set(".eE") else int(cell)
+    if isinstance(cell, list):
+        return [_typed(inner) for inner in cell]
+    return {key: _typed(inner) for key, inner in cell.items()} if isinstance(cell, dict) else cell
