@@ -22,14 +22,17 @@ bounded = settings(
 )
 
 HEAD = {"version": 1, "name": "made", "provider": "simulator"}
+PROMPTS = ["A city", "A fox, {{ style }}", ["One", "Two"]]
 FIELDS = {
-    "prompt": ["A city", "A fox, {{ style }}", "{{ row.caption }}"],
     "size": ["1280x720", "720x1280", "{{ size }}"],
-    "seconds": ["4", "8", 8],
-    "id": ["a", "b-{{ row_number }}", "c-{{ row.key }}"],
-    "from": ["captions.csv", "nothing.csv"],
-    "takes": [1, 2, 0],
+    "seconds": ["4", "8"],
+    "takes": [1, 2],
+    "tags": [["hero"], []],
+    "matrix": [{"time": ["dawn", "night"]}, {"size": ["1280x720"], "exclude": [{"size": "1280x720"}]}],
+    "metadata": [{"project": "spring"}],
+    "enabled": [False],
 }
+TABLE = {"id": "row-{{ row.key }}", "from": "captions.csv", "columns": {"prompt": "caption"}}
 words = st.sampled_from(mutation.KEYS)
 leaves = st.one_of(
     st.none(),
@@ -37,37 +40,41 @@ leaves = st.one_of(
     st.integers(),
     st.floats(allow_nan=False, allow_infinity=False),
     st.text(max_size=20),
-    st.sampled_from([text for texts in FIELDS.values() for text in texts]),
+    st.sampled_from(["4", "1280x720", "{{ style }}", "{{ row.key }}", "captions.csv"]),
 )
 values = st.recursive(
     leaves,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words | st.text(max_size=5), inner, max_size=3),
     max_leaves=8,
 )
-jobs = st.lists(
+none: st.SearchStrategy[dict[str, Any]] = st.just({})
+slips = none | none | none | st.dictionaries(words, values, min_size=1, max_size=2)
+
+
+def with_slips(good: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[dict[str, Any]]:
+    """Make mappings that are good, and sometimes have a key or a value of chance besides."""
+    return st.builds(lambda value, slip: {**value, **slip}, good, slips)
+
+
+fields = {name: st.sampled_from(texts) for name, texts in FIELDS.items()}
+job = with_slips(st.fixed_dictionaries({"prompt": st.sampled_from(PROMPTS)}, optional=fields) | st.just(TABLE))
+manifests = with_slips(
     st.fixed_dictionaries(
-        {},
-        optional={
-            **{name: st.sampled_from(texts) | values for name, texts in FIELDS.items()},
-            "matrix": st.dictionaries(words, st.lists(leaves, max_size=3), max_size=3) | values,
-            "columns": st.dictionaries(words, st.sampled_from(["caption", "key", "length"]), max_size=2) | values,
-            "tags": st.lists(leaves, max_size=3) | values,
-            "metadata": st.dictionaries(st.text(max_size=5), values, max_size=3) | values,
+        {
+            **{key: st.just(value) for key, value in HEAD.items()},
+            "vars": with_slips(st.just({"style": "grainy", "size": "720x1280"})),
+            "jobs": st.lists(job, min_size=1, max_size=4).map(
+                lambda jobs: [{"id": f"job-{number}", **job} for number, job in enumerate(jobs)]
+            ),
         },
-    ),
-    min_size=1,
-    max_size=4,
-)
-manifests = st.fixed_dictionaries(
-    {**{key: st.just(value) for key, value in HEAD.items()}, "jobs": jobs},
-    optional={
-        "vars": st.dictionaries(st.sampled_from(["style", "size", "time"]), st.text(max_size=9), max_size=3) | values,
-        "defaults": st.dictionaries(words, values, max_size=3) | values,
-        "output": st.fixed_dictionaries({"filename": st.text(max_size=9).map(lambda text: f"{text}{{{{ id }}}}.mp4")}),
-        "limits": st.dictionaries(words, leaves, max_size=2),
-        "include": st.lists(st.sampled_from(["looks.yaml", "deep.yaml", "*.yaml", "m.yaml"]) | leaves, max_size=2),
-        "x-a": values,
-    },
+        optional={
+            "defaults": with_slips(st.fixed_dictionaries({}, optional={"seconds": fields["seconds"]})),
+            "output": st.fixed_dictionaries({"filename": st.sampled_from(["a/{{ id }}.mp4", "{{ take }}.mp4"])}),
+            "limits": with_slips(st.just({"downloads": 2})),
+            "include": st.lists(st.sampled_from(["looks.yaml", "deep.yaml", "*.yaml", "m.yaml"]), max_size=2),
+            "x-a": values,
+        },
+    )
 )
 
 
@@ -112,7 +119,7 @@ def test_any_text_as_a_table(manifest: Path, text: str, suffix: str) -> None:
 @given(value=manifests, flow=st.sampled_from([None, True, False]), style=st.sampled_from(["", '"', "'", "|", ">"]))
 def test_any_structure_of_the_languages_keys(manifest: Path, value: Any, flow: bool | None, style: str) -> None:
     check(manifest, yaml.safe_dump(value, default_flow_style=flow, default_style=style, allow_unicode=True).encode())
-    check(manifest, json.dumps(value).encode())
+    check(manifest, json.dumps(value, ensure_ascii=False).encode())
 
 
 @bounded
