@@ -5,7 +5,6 @@ the terminal, or turn the reading direction. Nothing here is ever read as markup
 """
 
 import json
-import re
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -15,10 +14,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pipeline import parquet, source
 from pipeline.authoring import Checked
 from pipeline.commands import Ended
+from pipeline.document import Text as Written
 from pipeline.errors import Problem
 from pipeline.explaining import Explained
+from pipeline.folder import content
 from pipeline.jobs import FOR_A_PERSON, Job, State
 from pipeline.plan import Fate, Item
 from pipeline.preparation import Prepared
@@ -34,7 +36,6 @@ _ESCAPED = (
 
 _COLOURS = {State.DONE: "green", State.FAILED: "red", State.EXPIRED: "red"} | dict.fromkeys(FOR_A_PERSON, "yellow")
 _SEVERITIES = {"error": "red", "warning": "yellow"}
-_LINE_END = re.compile(r"\r\n?|\n")  # YAML's; splitlines() knows more
 _SHOWN_AT_MOST = 20
 
 
@@ -57,7 +58,7 @@ def terminal(*, stderr: bool) -> Console:
 
 def problems(console: Console, found: Sequence[Problem]) -> None:
     """Print each problem with its place, the line it is on, and the fix."""
-    lines: dict[str, list[str]] = {}
+    texts: dict[str, Written | None] = {}
     for problem in found:
         place = f"{safe(problem.file)}:{problem.line}:{problem.column}: "
         head = Text.assemble(
@@ -67,7 +68,7 @@ def problems(console: Console, found: Sequence[Problem]) -> None:
             safe(problem.message),
         )
         console.print(head)
-        _print_excerpt(console, problem, lines)
+        _print_excerpt(console, problem, texts)
         if problem.fix:
             console.print(Text.assemble(("    fix: ", "green"), safe(problem.fix)))
     errors = sum(problem.severity == "error" for problem in found)
@@ -215,20 +216,29 @@ def _first_expiry(found: Status) -> str:
     return f" The first one expires at {time.strftime('%Y-%m-%d %H:%MZ', time.gmtime(min(times)))}." if times else ""
 
 
-def _print_excerpt(console: Console, problem: Problem, lines: dict[str, list[str]]) -> None:
+def _print_excerpt(console: Console, problem: Problem, texts: dict[str, Written | None]) -> None:
     """Print the line that the problem is on, with a caret under its place; nothing where the file cannot be read."""
-    if problem.file not in lines:
-        try:
-            lines[problem.file] = _LINE_END.split(Path(problem.file).read_text("utf-8-sig", errors="replace"))
-        except OSError:
-            lines[problem.file] = []
-    if not 0 < problem.line <= len(lines[problem.file]):
+    if problem.file not in texts:
+        texts[problem.file] = _text(problem.file)
+    text = texts[problem.file]
+    if text is None or not 0 < problem.line <= len(text.starts):
         return
-    line = lines[problem.file][problem.line - 1]
+    line = text.line(text.starts[problem.line - 1])
     first = max(0, problem.column - 80)
     before = safe(line[first : problem.column - 1])
     console.print(Text(f"    {before}{safe(line[problem.column - 1 : first + 120])}", "dim"))
     console.print(Text(f"    {' ' * Text(before).cell_len}^", "red"))
+
+
+def _text(file: str) -> Written | None:
+    """Return the text of a file; None for what has no lines, is no regular file, or is larger than a manifest."""
+    if Path(file).suffix.lower() == parquet.SUFFIX:
+        return None
+    try:
+        data = content(Path(file), source.MAX_BYTES)
+    except (OSError, ValueError):
+        return None
+    return Written.of(file, data.decode("utf-8-sig", errors="replace"))
 
 
 def _print_remembered(console: Console, prepared: Prepared) -> None:

@@ -9,19 +9,16 @@ from the program; every value in it was then read against the manifest by a pers
 import json
 import os
 import re
-import shutil
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from random import Random
 
 import pytest
 
 from pipeline import rules
 from pipeline.errors import ManifestError, Problem
 from pipeline.files import load
-from pipeline.jobs import Spec
 
 HERE = Path(__file__).parent
 VALID = sorted((HERE / "valid").glob("*.yaml"))
@@ -118,49 +115,3 @@ def test_every_rule_has_two_cases() -> None:
     codes = rules.parse((HERE.parent.parent / "docs" / "rules.md").read_text("utf-8"))
     assert {code for code in codes if cases[code] < 2} <= NOT_IN_A_FILE.keys()
     assert cases.keys() <= codes.keys()
-
-
-PIECES = [
-    piece.encode()
-    for piece in (
-        *"[]{}|#!%\\\"',~\n\r\t\0\u2028\ufeff",
-        *("{{", "}}", "*x", "&x ", "<<: ", ": ", "- ", "  ", "---\n", "null", "-1", ".inf", "9" * 400, "a" * 300),
-        *("row.", "{{ row_number }}", "{{ id }}", "x-a", "from: animals.txt"),
-    )
-] + [b"\xff"]
-
-
-def mutated(data: bytes, random: Random) -> bytes:
-    """Return the data with a few pieces put in, cut out, doubled or exchanged."""
-    for _ in range(random.randint(1, 4)):
-        start = random.randrange(len(data) + 1)
-        end = min(len(data), start + random.choice((0, 0, 1, 4, 30)))
-        piece = random.choice((*PIECES, data[start : start + random.randint(1, 60)]))
-        data = data[:start] + piece + data[end:]
-    return data
-
-
-def test_whatever_is_written_is_read_or_is_a_manifest_error(tmp_path: Path) -> None:
-    random = Random(20260101)
-    outcomes: set[bool] = set()
-    shutil.copytree(HERE / "valid", tmp_path, dirs_exist_ok=True)
-    kept = {
-        path: path.read_bytes() for path in sorted(tmp_path.rglob("*")) if path.is_file() and path.suffix != ".json"
-    }
-    manifests = {path: data for path, data in kept.items() if path.parent == tmp_path and path.suffix == ".yaml"}
-    for _ in range(400):
-        target = random.choice([*kept])
-        target.write_bytes(mutated(kept[target], random))
-        name = target.name.encode()
-        users = [target] if target in manifests else [user for user, data in manifests.items() if name in data]
-        for user in users:
-            try:
-                problems, specs = (), load(user, variables={}).specs
-            except ManifestError as error:
-                problems, specs = error.problems, []
-            assert all(problem.line > 0 and problem.column > 0 and problem.fix for problem in problems)
-            assert all(spec.request_hash for spec in specs)
-            assert bool(problems) != bool(specs)
-            outcomes.add(bool(specs))
-        target.write_bytes(kept[target])
-    assert outcomes == {True, False}
