@@ -7,7 +7,7 @@ import codecs
 import re
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, NamedTuple
@@ -149,6 +149,14 @@ class Document:
             return None
         found = _COMMENT.match(text, index + len(value))
         return self.text.place(found.end() - 1) if found else None
+
+    def names_at(self, path: Path) -> Collection[str]:
+        """Return the keys of the mapping at a path, as they are written; none where there is no mapping."""
+        try:
+            value = self._value(path)
+        except (KeyError, IndexError, TypeError):
+            return ()
+        return value if isinstance(value, dict) else ()
 
     def _value(self, path: Path) -> Any:
         value = self.value

@@ -6,6 +6,7 @@ A draft is one combination of the entry's matrix; an entry without a matrix has 
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from pipeline import hints
@@ -159,7 +160,11 @@ class Drafting:
         if table is None or column in table.columns:
             return table is not None
         meant = hints.close(column, table.columns)
-        fix = f"write {hints.spelled(meant)}" if meant else f"write one of {hints.listed(table.columns[:20])[:300]}"
+        fix = (
+            f"write {hints.spelled(meant)}"
+            if meant
+            else f"write one of {hints.listed(islice(table.columns, 20))[:300]}"
+        )
         message = f"{entry.job['from']} has no column {hints.spelled(column)}"
         self._add(entry.layer(path).value_place, "undefined-column", message, fix, entry)
         return False

@@ -18,7 +18,7 @@ from pipeline.including import Including
 from pipeline.jobs import Spec
 from pipeline.making import Trace
 from pipeline.manifest import Layer, Manifest, Part, assembled, ordered, read
-from pipeline.profile import Limits, Profile, RequestRules, profile_from
+from pipeline.profile import Limits, Profile, ReferenceRules, RequestRules, profile_from
 from pipeline.sayings import shown
 from pipeline.validation import problems
 
@@ -71,7 +71,7 @@ def _expanded(
 ) -> tuple[Manifest, Profile | None, Expanded, list[Problem]]:
     manifest, parts, folder, found = _manifest(path, variables)
     chosen, unfit = _profile(manifest, own_profile(own) if own else None)
-    rules = chosen.request if chosen else RequestRules("", {})
+    rules = chosen.request if chosen else _ANYTHING
     expanded = expand(
         manifest,
         rules,
@@ -83,6 +83,10 @@ def _expanded(
     found = [*found, *unfit, *expanded.problems, *folder.problems, *advice.about(parts)]
     found += _budget_problems(manifest, chosen) if chosen else ()
     return manifest, chosen, expanded, ordered(found, first=str(path))
+
+
+_ANYTHING = RequestRules("", {}, metadata=True, extra_body=True, input_reference=ReferenceRules("base64", url=True))
+"""What an unknown provider takes: of it nothing can be said."""
 
 
 def campaign_name(path: Path) -> str:

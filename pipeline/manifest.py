@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from pipeline import hints
-from pipeline.document import Document, Path, Place
+from pipeline.document import MAX_PROBLEMS, Document, Path, Place
 from pipeline.errors import Problem
 from pipeline.validation import Schema, findings, located, mended
 
@@ -84,7 +84,8 @@ class Manifest:
 def read(document: Document, schema: Schema) -> tuple[Part, list[Problem]]:
     """Return one file of a manifest, and every problem that the schema finds in it."""
     found = findings(document.value, schema)
-    value = mended(document, found)
+    # With so many mistakes nobody knows what is left of it.
+    value = mended(document, found) if len(found) < MAX_PROBLEMS else {}
     return Part(document, value if isinstance(value, dict) else {}), located(found, document)
 
 
@@ -97,9 +98,8 @@ def assembled(parts: Sequence[Part], *, variables: Mapping[str, str]) -> tuple[M
     layers: list[Layer] = []
     entries: list[Entry] = []
     for part in parts:
-        names = part.document.value.get("vars") if isinstance(part.document.value, dict) else None
         # One whose text is wrong is declared all the same.
-        texts |= dict.fromkeys((name for name in names or () if isinstance(names, dict)), "")
+        texts |= dict.fromkeys(part.document.names_at(("vars",)), "")
         texts |= part.value.get("vars", {})
         declared |= {name: Layer(part.document, ("vars", name)) for name in part.value.get("vars", {})}
         defaults = merged(defaults, part.value.get("defaults", {}))

@@ -7,7 +7,7 @@ As in GitHub Actions: every combination of the axes, without those that an entry
 import hashlib
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any, NamedTuple
@@ -53,10 +53,14 @@ class Matrix:
     """``axes`` has the cells of each name that varies; ``include`` and ``exclude`` the entries of a job's matrix."""
 
     def __init__(
-        self, axes: Mapping[str, Sequence[Cell]], include: Sequence[Mapping[str, Cell]], exclude: Sequence[Cell]
+        self,
+        axes: Mapping[str, Sequence[Cell]],
+        include: Sequence[Mapping[str, Cell]],
+        exclude: Sequence[Cell],
+        written: Collection[str],
     ) -> None:
-        """An entry of ``exclude`` is a cell whose value is a mapping."""
-        self.axes, self.include, self.exclude = axes, include, exclude
+        """An entry of ``exclude`` is a cell whose value is a mapping. ``written`` has the wrong axes too."""
+        self.axes, self.include, self.exclude, self._written = axes, include, exclude, written
 
     @property
     def names(self) -> frozenset[str]:
@@ -118,6 +122,8 @@ class Matrix:
         for cell in self.exclude:
             strange = [name for name in cell.value if name not in self.axes]
             for name in strange:
+                if name in self._written:
+                    continue
                 meant = hints.close(name, self.axes)
                 fix = f"write {meant}" if meant else f"axes here: {', '.join(self.axes) or 'none'}"
                 place = cell.document.key_at((*cell.path, name))
@@ -147,7 +153,8 @@ def matrix_of(written: Mapping[str, Any], document: Document, path: Path, prompt
         if entry
     ]
     exclude = [cell for cell in _cells(written.get("exclude", ()), document, (*path, "exclude")) if cell.value]
-    return Matrix({**axes, **({"prompt": prompts} if prompts is not None else {})}, include, exclude)
+    prompt_axis = {"prompt": prompts} if prompts is not None else {}
+    return Matrix({**axes, **prompt_axis}, include, exclude, document.names_at(path))
 
 
 def _cells(values: Sequence[Any], document: Document, path: Path) -> Iterator[Cell]:

@@ -53,10 +53,13 @@ Item = Header | Row | Problem
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows and what is wrong between them, in the order of the file; they can be read once."""
+    """Rows and what is wrong between them, in the order of the file; they can be read once.
+
+    ``columns`` has the place of each column in a row.
+    """
 
     file: str
-    columns: tuple[str, ...]
+    columns: Mapping[str, int]
     rows: Iterator[Row | Problem]
     locate: Callable[[Row, str], tuple[int, int]]
 
@@ -71,7 +74,8 @@ def table(items: Iterator[Item], file: str, locate: Callable[[Row, str], tuple[i
     before: list[Problem] = []
     for item in items:
         if isinstance(item, Header):
-            return Table(file, item.columns, _counted(items, file, before), locate)
+            columns = {name: index for index, name in enumerate(item.columns)}
+            return Table(file, columns, _counted(items, file, before), locate)
         if isinstance(item, Problem):
             before.append(item)
     return before or [_no_rows(file)]

@@ -21,6 +21,9 @@ from pipeline.sayings import MISSING, Finding, findings_of
 
 Schema = Mapping[str, Any]
 
+MAX_FINDINGS = 100_000
+"""Findings about one value: what an anchor brings into many jobs is found in each."""
+
 
 def findings(value: Any, schema: Schema) -> list[Finding]:
     """Return everything in the value that breaks the schema."""
@@ -47,7 +50,7 @@ def located(found: Sequence[Finding], document: Document) -> list[Problem]:
     for finding in found:
         hit = finding.path[1] if len(finding.path) > 1 and finding.path[0] == "jobs" else 0
         entries.setdefault(_located(finding, document), set()).add(hit)
-    return [hitting(problem, len(hits)) for problem, hits in entries.items()]
+    return [hitting(problem, len(hits)) for problem, hits in islice(entries.items(), MAX_PROBLEMS)]
 
 
 def hitting(problem: Problem, entries: int) -> Problem:
@@ -115,7 +118,7 @@ def _mended(value: Any, found: Sequence[Finding], depth: int, document: Document
 
 def _findings(value: Any, rules: Any, schema: Schema) -> list[Finding]:
     found = (finding for error in rules.iter_errors(value) for finding in findings_of(error, schema))
-    return list(dict.fromkeys(islice(found, MAX_PROBLEMS)))
+    return list(dict.fromkeys(islice(found, MAX_FINDINGS)))
 
 
 def _located(finding: Finding, document: Document) -> Problem:

@@ -19,6 +19,7 @@ import pytest
 from pipeline import rules
 from pipeline.errors import ManifestError, Problem
 from pipeline.files import load
+from pipeline.jobs import Spec
 
 HERE = Path(__file__).parent
 VALID = sorted((HERE / "valid").glob("*.yaml"))

@@ -98,7 +98,7 @@ def test_what_cannot_be_read_is_a_problem_at_its_line(
 def test_rows_that_can_be_read_are_there_beside_problems() -> None:
     table = opened(b"a,b\n1\n1,2\n", file="p.csv")
     assert isinstance(table, Table)
-    assert table.columns == ("a", "b")
+    assert [*table.columns] == ["a", "b"]
     assert [type(item) for item in table.rows] == [Problem, Row]
 
 
