@@ -3,6 +3,7 @@
 A draft is one combination of the entry's matrix; an entry without a matrix has one draft.
 """
 
+from collections import ChainMap
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
@@ -15,10 +16,12 @@ from pipeline.errors import Problem
 from pipeline.manifest import Entry, Layer, Manifest, is_there, merged
 from pipeline.matrix import MAX_WORK, Cell, Combination, Matrix, matrix_of
 from pipeline.tables import Table
-from pipeline.templates import ROW_NUMBER, Fault, Scope, Slot, Template, bound, slots
+from pipeline.templates import ROW_NUMBER, Fault, Scope, Slot, Template, bound, growth, slots
 from pipeline.validation import hitting
 
 MAX_JOBS = 1_000_000
+MAX_BYTES = 512 << 20
+"""What texts and mappings of all jobs may come to, beside those that they share."""
 
 _MAX_FAULTS = 1000
 """Placeholders of one draft that are said to be wrong: each is looked for in its text from the start."""
@@ -95,9 +98,23 @@ class Drafting:
     def __init__(self, manifest: Manifest, defaults: Mapping[str, Any], found: Found, advice: Found) -> None:
         """``defaults`` are the profile's, under those of the manifest."""
         self._manifest = manifest
+        self._variables: dict[str, str | Slot] = dict(manifest.variables)
         self._found, self._advice = found, advice
         self._defaults = merged(defaults, manifest.defaults)
         self.used: set[str] = set()
+        self._room = MAX_BYTES
+
+    @property
+    def is_full(self) -> bool:
+        return self._room < 0
+
+    def has_room(self, entry: Entry, growth: int) -> bool:
+        """Tell whether all jobs so far and one more that adds so many bytes can be held; say it once where not."""
+        before, self._room = self._room, self._room - growth
+        if before >= 0 > self._room:
+            message = f"with this job, the texts of all jobs come to more than {MAX_BYTES >> 20} MiB"
+            self._add(entry.layer().value_place, "too-large", message, "split the manifest", entry)
+        return not self.is_full
 
     def drafted(self, entry: Entry, table: Table | None) -> Drafted:
         """Return the entry's drafts. What has no table although it needs one is checked as far as possible."""
@@ -110,7 +127,13 @@ class Drafting:
         if wants_table(entry) and "prompt" not in fields and "prompt" not in elsewhere:
             fields |= self._prompt_column(entry, table)
         combinations = self._combinations(entry, fields)
-        drafts = [self._draft(entry, fields, combination, table) for combination in combinations]
+        drafts = []
+        for combination in combinations:
+            draft = self._draft(entry, fields, combination, table)
+            written = {name: job.get(name, self._defaults.get(name)) for name in draft.fields}
+            if not self.has_room(entry, sum(growth(value, written[name]) for name, value in draft.fields.items())):
+                break
+            drafts.append(draft)
         kept = self._kept(entry, fields, table)
         if table is not None and drafts:
             self._unused_columns(entry, table, {*kept}.union(*(draft.used for draft in drafts)))
@@ -222,7 +245,7 @@ class Drafting:
         return matrix_of(written, document, path, prompts)
 
     def _draft(self, entry: Entry, fields: Mapping[str, Any], combination: Combination, table: Table | None) -> Draft:
-        names: dict[str, str | Slot] = dict(self._manifest.variables)
+        names: dict[str, str | Slot] = {}
         own = dict(fields)
         for name, cell in combination.cells.items():
             if name in _MERGED_WITH_CELLS:
@@ -231,10 +254,12 @@ class Drafting:
             names[name] = cell.value
             if name in REQUEST_FIELDS:
                 own[name] = cell.value
-        scope = Scope(names, used=self.used)
         if wants_table(entry):
+            names[ROW_NUMBER] = Slot(None)
             columns = table.columns if table else None
-            scope = Scope(names | {ROW_NUMBER: Slot(None)}, columns, entry.job.get("from", ""), used=self.used)
+            scope = Scope(ChainMap(names, self._variables), columns, entry.job.get("from", ""), used=self.used)
+        else:
+            scope = Scope(ChainMap(names, self._variables), used=self.used)
         faults: list[Fault] = []
         filled = {name: bound(value, scope, faults, (name,)) for name, value in own.items()}
         depends = {name: slots(value) for name, value in filled.items()}

@@ -48,7 +48,7 @@ def expand(
     collected = Collected(manifest, rules, schema, images, traced)
     expansion = _Expansion(collected)
     for entry in manifest.entries:
-        if len(collected.found) < MAX_PROBLEMS:
+        if len(collected.found) < MAX_PROBLEMS and not collected.drafting.is_full:
             expansion.add(entry, tables(entry) if "from" in entry.job else None)
     problems = [*collected.found.problems(), *collected.filenames.problems]
     used = frozenset(collected.drafting.used)

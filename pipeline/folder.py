@@ -39,7 +39,7 @@ class Folder:
     def __init__(self, manifest: Path) -> None:
         self.problems = list[Problem]()
         self._root = manifest.parent.resolve()
-        self._images: dict[Path, Image | str] = {}
+        self._images: dict[Path | str, Image | str] = {}
 
     def document(self, layer: Layer, written: str, path: Path, most: int) -> Document | None:
         """Return an included file; None, with a problem, where it cannot be read."""
@@ -81,7 +81,9 @@ class Folder:
     def image(self, document: Document, written: str) -> Image | str:
         """Return the image at a path, or in a data URL, as a file of the manifest names it; or why there is none."""
         if written.startswith("data:"):
-            return images.from_data_url(written)
+            if written not in self._images:
+                self._images[written] = images.from_data_url(written)
+            return self._images[written]
         try:
             path = self._resolved(document, written)
             if path is None:

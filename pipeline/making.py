@@ -18,7 +18,7 @@ from pipeline.profile import RequestRules
 from pipeline.references import Unfit, resolved, unfit_size
 from pipeline.sayings import MISSING, Finding, shown
 from pipeline.tables import Number, Row, Table
-from pipeline.templates import ROW_NUMBER, filled
+from pipeline.templates import ROW_NUMBER, TOO_LONG, TextTooLong, filled, growth
 from pipeline.validation import Schema, request_rules
 
 _OURS = frozenset({"id", "tags", "metadata", "extra_body"})
@@ -84,7 +84,14 @@ class Maker:
         """Add the job of a row, or what is wrong in it."""
         if self._used and not self._has_cells(row):
             return
-        fields = self._fixed | {name: filled(value, row.cells, row.number) for name, value in self._varied}
+        try:
+            fields = self._fixed | {name: filled(value, row.cells, row.number) for name, value in self._varied}
+        except TextTooLong:
+            self._problem(row, (), *TOO_LONG)
+            return
+        added = sum(growth(fields[name], value) for name, value in self._varied)
+        if not self._all.drafting.has_room(self._entry, added):
+            return
         request = {name: fields[name] for name in self._asked}
         if self._all.rules.metadata and "metadata" in fields:
             request["metadata"] = fields["metadata"]

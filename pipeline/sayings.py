@@ -69,7 +69,8 @@ def shown(value: Any) -> str:
     """Return a value as a message shows it: short, and text in quotes."""
     if isinstance(value, dict | list):
         return "a mapping" if isinstance(value, dict) else "a list"
-    text = "nothing" if value is None else json.dumps(value, ensure_ascii=False)
+    beginning = value[:61] if isinstance(value, str) else value
+    text = "nothing" if value is None else json.dumps(beginning, ensure_ascii=False)
     return text if len(text) <= 60 else f"{text[:56]} ..."
 
 

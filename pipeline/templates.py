@@ -4,16 +4,26 @@ No expressions, no environment, no attributes. What is put in is never read as a
 ``{{`` itself.
 """
 
+import operator
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from pipeline import hints
 
 ROW = "row."
 ROW_NUMBER = "row_number"
+MAX_TEXT = 16 << 20
+"""Characters of one text with everything in it."""
+TOO_LONG = ("too-large", f"with everything in it, this text has more than {MAX_TEXT >> 20} MiB", "put less into it")
 _MAX_NAME = 200
+_ENTRY = 128
+
+
+class TextTooLong(Exception):
+    """What a row puts into a text makes it longer than MAX_TEXT."""
 
 
 class Slot(NamedTuple):
@@ -90,15 +100,43 @@ _TOKEN = re.compile(r"\\\{\{|\{\{([^{}]*)\}\}|\{\{")
 def bound(value: Any, scope: Scope, faults: list[Fault], path: tuple[str | int, ...] = ()) -> Any:
     """Return the value with the placeholders of all its texts filled, or left as slots where rows decide.
 
-    Keys are no templates. What cannot be filled is added to ``faults`` and left out.
+    Where nothing is to be filled it is the same value. Keys are no templates. What cannot be filled is added to
+    ``faults`` and left out.
     """
     if isinstance(value, str):
-        return _bound_text(value, scope, faults, path) if "{{" in value else value
+        return _bound_text(value, scope, faults, path) if _has_placeholder(value) else value
     if isinstance(value, dict):
-        return {key: bound(inner, scope, faults, (*path, key)) for key, inner in value.items()}
+        mapping = {key: bound(inner, scope, faults, (*path, key)) for key, inner in value.items()}
+        return value if all(mapping[key] is value[key] for key in value) else mapping
     if isinstance(value, list):
-        return [bound(inner, scope, faults, (*path, index)) for index, inner in enumerate(value)]
+        entries = [bound(inner, scope, faults, (*path, index)) for index, inner in enumerate(value)]
+        return value if all(map(operator.is_, entries, value)) else entries
     return value
+
+
+@lru_cache(64)
+def _has_placeholder(text: str) -> bool:
+    """Search a text once, which may be 20 MiB of an image that all jobs share."""
+    return "{{" in text
+
+
+def growth(new: Any, old: Any) -> int:
+    """Return about how many bytes of memory a value takes beside the one that it was made of."""
+    if new is old:
+        return 0
+    if isinstance(new, str):
+        return len(new)
+    if isinstance(new, Template):
+        return sum(len(part) for part in new.parts if isinstance(part, str))
+    if isinstance(new, dict):
+        before = old if isinstance(old, dict) else {}
+        return sum(_ENTRY + growth(inner, before.get(key)) for key, inner in new.items())
+    if isinstance(new, list):
+        pairs = (
+            zip(new, old, strict=True) if isinstance(old, list) and len(old) == len(new) else ((e, None) for e in new)
+        )
+        return sum(_ENTRY + growth(inner, before) for inner, before in pairs)
+    return 0
 
 
 def names_in(value: Any) -> frozenset[str]:
@@ -120,9 +158,15 @@ def slots(value: Any) -> frozenset[str | None]:
 
 
 def filled(value: Any, cells: Mapping[str, str], number: int = 0) -> Any:
-    """Return a bound value for one row. The cells have every column of ``slots``."""
+    """Return a bound value for one row. The cells have every column of ``slots``.
+
+    Raises TextTooLong.
+    """
     if isinstance(value, Template):
-        return "".join([part if isinstance(part, str) else _cell(part, cells, number) for part in value.parts])
+        parts = [part if isinstance(part, str) else _cell(part, cells, number) for part in value.parts]
+        if sum(map(len, parts)) > MAX_TEXT:
+            raise TextTooLong
+        return "".join(parts)
     if isinstance(value, dict):
         return {key: filled(inner, cells, number) for key, inner in value.items()}
     return [filled(inner, cells, number) for inner in value] if isinstance(value, list) else value
@@ -134,6 +178,9 @@ def _cell(slot: Slot, cells: Mapping[str, str], number: int) -> str:
 
 def _bound_text(text: str, scope: Scope, faults: list[Fault], path: tuple[str | int, ...]) -> str | Template:
     parts = list(_parts(text, scope, faults, path))
+    if sum(len(part) for part in parts if isinstance(part, str)) > MAX_TEXT:
+        faults.append(Fault(path, 0, *TOO_LONG))
+        return ""
     return Template(tuple(parts)) if any(isinstance(part, Slot) for part in parts) else "".join(map(str, parts))
 
 

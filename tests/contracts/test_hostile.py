@@ -303,6 +303,57 @@ def test_a_parquet_file_that_is_damaged_is_said_to_be(tmp_path: Path) -> None:
         assert len(said) < 2_000
 
 
+LARGE = {
+    "a variable in every job": lambda: (
+        f"{HEAD}vars: {{ v: {'x' * 1_000_000} }}\njobs:\n"
+        + "".join(f'  - {{ id: j{number}, prompt: "{{{{ v }}}}" }}\n' for number in range(5_000)),
+        "512 MiB",
+    ),
+    "a variable many times in a text": lambda: (
+        f'{HEAD}vars: {{ v: {"x" * 10_000_000} }}\njobs: [{{ id: a, prompt: "{"{{ v }}" * 2_000}" }}]\n',
+        "16 MiB",
+    ),
+    "metadata in every job": lambda: (
+        f"{HEAD}defaults: {{ metadata: {{ {', '.join(f'k{key}: 1' for key in range(20_000))} }} }}\njobs:\n"
+        + "".join(f"  - {{ id: j{number}, prompt: x{number}, metadata: {{ n: 1 }} }}\n" for number in range(400)),
+        "512 MiB",
+    ),
+    "a cell of a matrix in every job": lambda: (
+        f"{JOBS}  - id: a\n    prompt: '{'{{ a }}' * 10}'\n    matrix:\n      a: [{'x' * 1_000_000}]\n      b: "
+        + json.dumps([f"b{number}" for number in range(1_000)]),
+        "512 MiB",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", LARGE)
+def test_texts_that_grow_are_bounded(what: str, tmp_path: Path) -> None:
+    text, bound = LARGE[what]()
+    (tmp_path / "m.yaml").write_text(text)
+    said = validated(tmp_path)
+    assert "too-large" in rules(said)
+    assert bound in said
+    assert len(said) < 100_000_000
+
+
+def test_a_row_that_is_put_into_a_text_many_times_is_bounded(tmp_path: Path) -> None:
+    (tmp_path / "t.jsonl").write_text(json.dumps({"a": "x" * 1_000_000}) + "\n")
+    prompt = "{{ row.a }}" * 2_000
+    (tmp_path / "m.yaml").write_text(f'{JOBS}  - {{ id: "{{{{ row_number }}}}", from: t.jsonl, prompt: "{prompt}" }}\n')
+    said = validated(tmp_path)
+    assert rules(said) == {"too-large"}
+    assert "16 MiB" in said
+
+
+def test_a_data_url_that_all_jobs_share_is_looked_at_once(tmp_path: Path) -> None:
+    url = f"data:image/png;base64,{'A' * 20_000_000}"
+    jobs = "".join(f"  - {{ id: j{number}, prompt: x{number} }}\n" for number in range(2_000))
+    (tmp_path / "m.yaml").write_text(f"{HEAD}defaults: {{ input_reference: '{url}' }}\njobs:\n{jobs}")
+    said = validated(tmp_path)
+    assert rules(said) == {"image"}
+    assert "(in 2,000 jobs)" in said
+
+
 def test_10_000_different_mistakes_and_more_are_said_boundedly(tmp_path: Path) -> None:
     count = 10_500
     jobs = "".join(f"  - {{ id: j{number}, prompt: x{number}, fps{number}: 1 }}\n" for number in range(count))
