@@ -58,12 +58,13 @@ class Draft:
     """One combination of an entry.
 
     ``fields`` are the keys of its jobs but those that shape them. ``slots`` has the columns that each field depends on,
-    for the fields that depend on any.
+    for the fields that depend on any. ``wrong`` are fields that lack because something is wrong with them.
     """
 
     combination: Combination
     fields: Mapping[str, Any]
     slots: Mapping[str, AbstractSet[str | None]]
+    wrong: AbstractSet[str]
 
     @property
     def used(self) -> AbstractSet[str]:
@@ -81,15 +82,7 @@ class Drafted:
     takes: int
     enabled: bool
     kept: Sequence[str]
-
-    @property
-    def has_readable_rows(self) -> bool:
-        return self.table is not None or not wants_table(self.entry)
-
-
-def wants_table(entry: Entry) -> bool:
-    """Tell whether a job is to have its rows from a table, though what it says of it may be wrong."""
-    return "from" in entry.job or any(key == "from" or hints.known(key, ("from",)) for key in entry.layer().value)
+    has_readable_rows: bool
 
 
 class Drafting:
@@ -124,12 +117,13 @@ class Drafting:
         fields = {name: value for name, value in fields.items() if name not in _SHAPING and not name.startswith("x-")}
         fields |= self._columns(entry, table)
         elsewhere = {*job.get("matrix", {}), *job.get("columns", {})}
-        if wants_table(entry) and "prompt" not in fields and "prompt" not in elsewhere:
+        if self.wants_table(entry) and "prompt" not in fields and "prompt" not in elsewhere:
             fields |= self._prompt_column(entry, table)
         combinations = self._combinations(entry, fields)
         drafts = []
+        wrong = {name for name in REQUEST_FIELDS if name not in fields and self._is_said(entry, name)}
         for combination in combinations:
-            draft = self._draft(entry, fields, combination, table)
+            draft = self._draft(entry, fields, combination, table, wrong)
             written = {name: job.get(name, self._defaults.get(name)) for name in draft.fields}
             if not self.has_room(entry, sum(growth(value, written[name]) for name, value in draft.fields.items())):
                 break
@@ -137,7 +131,20 @@ class Drafting:
         kept = self._kept(entry, fields, table)
         if table is not None and drafts:
             self._unused_columns(entry, table, {*kept}.union(*(draft.used for draft in drafts)))
-        return Drafted(entry, table, drafts, takes, job.get("enabled", True), kept)
+        readable = table is not None or not self.wants_table(entry)
+        return Drafted(entry, table, drafts, takes, job.get("enabled", True), kept, readable)
+
+    def wants_table(self, entry: Entry) -> bool:
+        """Tell whether a job is to have its rows from a table, though what it says of it may be wrong."""
+        return "from" in entry.job or self._manifest.is_said(entry.layer(("from",)))
+
+    def _is_said(self, entry: Entry, field: str) -> bool:
+        """Tell whether it was said why a field lacks: something is wrong where it should be."""
+        own = [entry.layer(path) for path in ((field,), ("matrix", field), ("columns", field))]
+        defaults = [Layer(layer.document, (*layer.path, field)) for layer in self._manifest.default_layers]
+        given = "columns" in entry.job and field in entry.job["columns"]  # by a column that is not there
+        no_prompt = field == "prompt" and self.wants_table(entry)
+        return given or no_prompt or any(map(self._manifest.is_said, (*own, *defaults)))
 
     def written(self, entry: Entry, draft: Draft | None, path: Path) -> Layer:
         """Return where the value at the path of a draft is written."""
@@ -153,7 +160,7 @@ class Drafting:
         """Return the fields that ``columns`` takes from the table."""
         job = entry.job
         for name in ("columns", "keep_columns"):
-            if name in job and not wants_table(entry):
+            if name in job and not self.wants_table(entry):
                 place = entry.layer((name,)).key_place
                 self._found.add(place.problem("no-table", f"`{name}` needs a table", "add from: prompts.csv"), entry)
         found = {}
@@ -244,7 +251,14 @@ class Drafting:
         document, path = entry.layer(("matrix",))
         return matrix_of(written, document, path, prompts)
 
-    def _draft(self, entry: Entry, fields: Mapping[str, Any], combination: Combination, table: Table | None) -> Draft:
+    def _draft(
+        self,
+        entry: Entry,
+        fields: Mapping[str, Any],
+        combination: Combination,
+        table: Table | None,
+        wrong: AbstractSet[str],
+    ) -> Draft:
         names: dict[str, str | Slot] = {}
         own = dict(fields)
         for name, cell in combination.cells.items():
@@ -254,7 +268,7 @@ class Drafting:
             names[name] = cell.value
             if name in REQUEST_FIELDS:
                 own[name] = cell.value
-        if wants_table(entry):
+        if self.wants_table(entry):
             names[ROW_NUMBER] = Slot(None)
             columns = table.columns if table else None
             scope = Scope(ChainMap(names, self._variables), columns, entry.job.get("from", ""), used=self.used)
@@ -265,7 +279,9 @@ class Drafting:
         depends = {name: slots(value) for name, value in filled.items()}
         for fault in faults:
             filled.pop(str(fault.path[0]), None)
-        draft = Draft(combination, filled, {name: found for name, found in depends.items() if found and name in filled})
+        wrong = {*wrong, *(str(fault.path[0]) for fault in faults)}
+        found = {name: columns for name, columns in depends.items() if columns and name in filled}
+        draft = Draft(combination, filled, found, wrong)
         for fault in faults[:_MAX_FAULTS]:
             document, path = self.written(entry, draft, fault.path)
             place = document.occurrence_at(path, "{{", fault.nth)

@@ -142,22 +142,11 @@ class Maker:
         """Put a finding about a request where its value is written: in the row, or in the manifest."""
         field = str(finding.path[0])
         if finding.rule == MISSING:
-            if not self._is_said(field):
+            if field not in self._draft.wrong:
                 self._problem(row, (), MISSING, finding.message, finding.fix)
             return
         message, fix, rewrite = finding.message, finding.fix, finding.rewrite
         self._problem(row, finding.path, finding.rule, message, fix, on_key=finding.on_key, rewrite=rewrite)
-
-    def _is_said(self, field: str) -> bool:
-        """Return whether it was said why the field lacks: no column for it, a value of another type, a wrong name."""
-        if self._table and field == "prompt":
-            return True
-        written: set[str] = set()
-        for layer in (self._entry.layer(), *self._all.manifest.default_layers):
-            value = layer.value if isinstance(layer.value, dict) else {}
-            inner = [value.get(name) for name in ("matrix", "columns")]
-            written |= value.keys() | {key for keys in inner if isinstance(keys, dict) for key in keys}
-        return any(hints.known(name, (field,)) or hints.close(name, (field,)) for name in written)
 
     def _may_have_a_name(self, row: Row) -> bool:
         """Return whether the row can have a name of its own."""

@@ -41,10 +41,14 @@ class Layer(NamedTuple):
 
 
 class Part(NamedTuple):
-    """One file of a manifest, and its value without what is wrong in it."""
+    """One file of a manifest, and its value without what is wrong in it.
+
+    ``said`` are the paths about which something is said, and those of keys that are meant by others.
+    """
 
     document: Document
     value: Mapping[str, Any]
+    said: frozenset[Path] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +78,11 @@ class Manifest:
     defaults: Mapping[str, Any]
     default_layers: Sequence[Layer]
     entries: Sequence[Entry]
+    said: frozenset[tuple[str, Path]]
+
+    def is_said(self, layer: Layer) -> bool:
+        """Tell whether something is said about what is, or should be, written there."""
+        return (layer.document.text.file, tuple(layer.path)) in self.said
 
     def written(self, entry: Entry, path: Path) -> Layer:
         """Return where a job's value is written: in the job, in the nearest ``defaults``, or nowhere: the job."""
@@ -86,12 +95,14 @@ def read(document: Document, schema: Schema) -> tuple[Part, list[Problem]]:
     found = findings(document.value, schema)
     # With so many mistakes nobody knows what is left of it.
     value = mended(document, found) if len(found) < MAX_PROBLEMS else {}
-    return Part(document, value if isinstance(value, dict) else {}), located(found, document)
+    paths = [(*f.path[:-1], f.meant) if f.meant else f.path for f in found]
+    said = frozenset(path[:length] for path in paths for length in range(2, len(path) + 1))
+    return Part(document, value if isinstance(value, dict) else {}, said), located(found, document)
 
 
 def assembled(parts: Sequence[Part], *, variables: Mapping[str, str]) -> tuple[Manifest, list[Problem]]:
     """Return the manifest of which these are the files, the one that was asked for last. ``variables`` go before."""
-    document, value = parts[-1]
+    document, value, _ = parts[-1]
     declared: dict[str, Layer] = {}
     texts: dict[str, str] = {}
     defaults: dict[str, Any] = {}
@@ -118,6 +129,7 @@ def assembled(parts: Sequence[Part], *, variables: Mapping[str, str]) -> tuple[M
         defaults=defaults,
         default_layers=[layer for layer in layers if is_there(layer)],
         entries=entries,
+        said=frozenset((part.document.text.file, path) for part in parts for path in part.said),
     )
     return manifest, [*_variable_problems(manifest, variables), *_no_jobs(parts)]
 

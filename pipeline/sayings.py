@@ -6,6 +6,7 @@ by many jobs is one mistake.
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,7 +23,8 @@ class Finding:
     """One broken rule. ``on_key``: the key at the path is wrong, not its value.
 
     ``quotable``: the value is text that was written without quotes, which made it a number or a bool. ``rewrite`` is
-    what may be written instead without a doubt. The path of a missing key ends with that key.
+    what may be written instead without a doubt. ``meant`` is the key that an unknown one stands for. The path of a
+    missing key ends with that key.
     """
 
     rule: str
@@ -32,6 +34,7 @@ class Finding:
     on_key: bool = False
     quotable: bool = False
     rewrite: str | None = None
+    meant: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +88,19 @@ _FORBIDDEN = re.compile(
 
 
 def _unknown_keys(broken: _Broken, root: Mapping[str, Any]) -> Iterator[Finding]:
+    allowed = {name: rules for name, rules in broken.schema.get("properties", {}).items() if rules != {"not": {}}}
+    told = {key: _unknown_key(key, allowed, root) for key in _strange(broken)}
+    times = Counter(meant for _, _, meant in told.values())
+    for key, (message, fix, meant) in told.items():
+        free = meant is not None and meant not in broken.given and times[meant] == 1
+        rewrite = meant if free and hints.is_certain(key, meant) else None
+        yield Finding("unknown-key", message, (*broken.path, key), fix, on_key=True, rewrite=rewrite, meant=meant)
+
+
+def _strange(broken: _Broken) -> list[str]:
+    """Return the keys that the schema has no word about."""
     known, patterns = broken.schema.get("properties", {}), broken.schema.get("patternProperties", {})
-    allowed = {name: rules for name, rules in known.items() if rules != {"not": {}}}
-    for key in broken.given:
-        if key not in known and not any(re.search(pattern, key) for pattern in patterns):
-            message, fix, meant = _unknown_key(key, allowed, root)
-            rewrite = meant if meant not in broken.given and hints.is_certain(key, meant) else None
-            yield Finding("unknown-key", message, (*broken.path, key), fix, on_key=True, rewrite=rewrite)
+    return [key for key in broken.given if key not in known and not any(re.search(form, key) for form in patterns)]
 
 
 def _unknown_key(key: str, allowed: Mapping[str, Any], root: Mapping[str, Any]) -> tuple[str, str, str | None]:
@@ -145,8 +154,9 @@ def _homes(schema: Any, key: str, label: str) -> list[str]:
 
 def _missing_keys(broken: _Broken, root: Mapping[str, Any]) -> Iterator[Finding]:
     """A key that is there under a wrong name is not said to be missing as well. A ``then`` has no keys of its own."""
-    allowed = broken.schema.get("properties", root.get("properties", {}))
-    unknown = [key for key in broken.given if key not in allowed]
+    schema = broken.schema if "properties" in broken.schema else root
+    allowed = schema.get("properties", {})
+    unknown = _strange(replace(broken, schema=schema))
     meant = {hints.known(key, allowed) or hints.close(key, allowed) for key in unknown}
     for name in broken.wanted:
         if name not in broken.given and name not in meant:
