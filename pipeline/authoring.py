@@ -46,7 +46,8 @@ def fix(manifests: Sequence[Path], options: Options) -> Checked:
     """Carry out every fix that is safe, and return what is wrong afterwards. Raises StorageError for a file that cannot
     be written.
     """
-    differences = fixing.fix(lambda: check(manifests, options).problems)
+    foreign = str(options.profile)
+    differences = fixing.fix(lambda: [one for one in check(manifests, options).problems if one.file != foreign])
     return replace(check(manifests, options), differences=tuple(differences))
 
 

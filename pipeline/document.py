@@ -7,6 +7,7 @@ import codecs
 import re
 from array import array
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -113,6 +114,8 @@ class Document:
     mappings: Mapping[int, Mapping[str, Any]]
     """The values of all mappings that are drawn in."""
     _large: dict[int, Any] = field(default_factory=dict)
+    _merged: dict[int, bool] = field(default_factory=dict)
+    _sources: list[int] = field(default_factory=list)
 
     def value_at(self, path: Path) -> Place:
         return self.text.place(self.marks[self._walk(path)[1]])
@@ -135,6 +138,32 @@ class Document:
             return self.token_at(path) or None
         text = self.text.text
         return next((spelling for mark in _QUOTES if text.startswith(spelling := f"{mark}{meant}{mark}", index)), None)
+
+    def is_shared(self, path: Path) -> bool:
+        """Tell whether other parts of the file mean something else by what is written at the path.
+
+        What merge keys alone draw in means the same everywhere; what an alias stands for may not.
+        """
+        node, value = 0, self.value
+        for step in path:
+            found = self._children(node, value)[step]
+            key, child = found if isinstance(found, tuple) else (found, found)
+            if child in self.aliases or not (node <= key < self.after[node] or self._is_only_merged(key)):
+                return True
+            node, value = child, value[step]
+        return False
+
+    def _is_only_merged(self, key: int) -> bool:
+        """Tell whether all aliases to the merged mapping that has this key are those of merge keys."""
+        if not self._merged:
+            merged = Counter(source for sources in self.merges.values() for source in sources)
+            targets = Counter(self.aliases.values())
+            self._merged.update((source, merged[source] == targets[source]) for source in sorted(merged))
+            self._sources.extend(self._merged)
+        before = bisect_right(self._sources, key) - 1
+        while before >= 0 and self.after[self._sources[before]] <= key:
+            before -= 1
+        return before >= 0 and self._merged[self._sources[before]]
 
     def style_at(self, path: Path) -> str:
         """Return the character that a scalar begins with: a quote, ``|``, ``>``, or its own first."""

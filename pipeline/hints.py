@@ -26,7 +26,7 @@ _WORDS = {
     "name": "title campaign project",
     "input_reference": "image image_url input_image init_image reference reference_image first_frame",
     "matrix": "strategy sweep grid",
-    "enabled": "active disabled skip if",
+    "enabled": "active",
     "columns": "column column_map fields",
     "keep_columns": "keep save_additional_columns extra_columns",
     "extra_body": "extra extra_params extra_fields",
@@ -41,7 +41,19 @@ _WORDS = {
     "polls_per_second": "polls poll_rate",
     "downloads": "max_downloads transfers download_concurrency",
 }
-_OF_OTHER_VALUES = {*_WORDS["size"].split(), "prompts", "strategy", "disabled", "skip", "if"}
+_SAME = {
+    wrong: right
+    for right, words in {
+        "seconds": "duration durations duration_seconds num_seconds n_seconds secs",
+        "takes": "n repeat repeats count num_samples num_videos num_generations",
+        "id": "custom_id job_id",
+        "model": "model_name model_id",
+        "vars": "variables",
+        "requests_per_minute": "rpm max_requests_per_minute",
+        "max_in_flight": "concurrency max_concurrency max_parallel",
+    }.items()
+    for wrong in words.split()
+}
 WRONG_NAMES = [(wrong, right) for right, words in _WORDS.items() for wrong in words.split()]
 
 _MEASURES = re.compile(r"\s*(\d{1,6})\s*[xX*\u00d7:]\s*(\d{1,6})\s*")
@@ -82,13 +94,10 @@ def value(text: str, allowed: Collection[str]) -> str | None:
 
 
 def is_certain(word: str, meant: str | None) -> bool:
-    """Tell whether a key was meant so surely that a program may rename it: a slip, or a word with the same meaning.
-
-    A word whose values are written otherwise (``width``, ``aspect_ratio``) is none.
-    """
-    if meant is None or _plain(word) in _OF_OTHER_VALUES:
+    """Tell whether a key was meant so surely that a program may rename it: a slip, or a word with just that meaning."""
+    if meant is None:
         return False
-    return known(word, (meant,)) is not None or _nearest(_plain(word), (meant,), cutoff=0.85) is not None
+    return _SAME.get(_plain(word)) == meant or _nearest(_plain(word), (meant,), cutoff=0.85) is not None
 
 
 def is_same(text: str, value: str) -> bool:

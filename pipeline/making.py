@@ -8,7 +8,6 @@ from typing import Any
 from pipeline import hints, naming
 from pipeline.document import Document, Path, Place
 from pipeline.drafts import Draft, Drafted, Drafting, Found
-from pipeline.errors import Edit
 from pipeline.filenames import Filenames
 from pipeline.images import Image
 from pipeline.jobs import Spec
@@ -19,7 +18,7 @@ from pipeline.references import Unfit, resolved, unfit_size
 from pipeline.sayings import MISSING, Finding, shown
 from pipeline.tables import Number, Row, Table
 from pipeline.templates import ROW_NUMBER, TOO_LONG, TextTooLong, filled, growth
-from pipeline.validation import Schema, request_rules
+from pipeline.validation import Schema, edit_at, request_rules
 
 _OURS = frozenset({"id", "tags", "metadata", "extra_body"})
 """Keys of a draft that are no part of its request as they are. The others are in the API's words."""
@@ -252,8 +251,7 @@ class Maker:
             return
         layer = self._all.drafting.written(self._entry, self._draft, path)
         place = layer.key_place if on_key else layer.value_place
-        old = layer.document.spelled_at(layer.path, key=on_key) if rewrite else None
-        edit = Edit(old, rewrite) if rewrite and old else None
+        edit = edit_at(layer.document, layer.path, rewrite, on_key=on_key) if rewrite else None
         self._all.found.add(place.problem(rule, message, fix, edit), self._entry)
 
 

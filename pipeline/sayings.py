@@ -209,7 +209,7 @@ def _type_fix(broken: _Broken, wanted: str) -> tuple[str, str | None]:
         return f"write a value, or remove the {'entry' if in_list else 'key'}", None
     if wanted == "array" and isinstance(value, str) and len(value) <= 60 and _is_of_texts(broken.schema):
         entry = f"[{hints.spelled(value)}]"
-        return f"write {entry}", entry
+        return f"write {entry}", entry if re.fullmatch(r"[\w.-]+", value) else None
     if wanted == "array":
         return "start each entry with a dash", None
     if wanted == "boolean" and str(value).lower() in _BOOLS:

@@ -15,9 +15,10 @@ from jsonschema import Draft202012Validator, ValidationError
 from jsonschema.protocols import Validator
 from jsonschema.validators import extend
 
-from pipeline.document import MAX_PROBLEMS, Document
+from pipeline.document import MAX_PROBLEMS, Document, Path
 from pipeline.errors import Edit, Problem
 from pipeline.sayings import MISSING, Finding, findings_of
+from pipeline.scalars import core_value
 
 Schema = Mapping[str, Any]
 
@@ -47,10 +48,16 @@ def located(found: Sequence[Finding], document: Document) -> list[Problem]:
     What an anchor brings into several entries of ``jobs`` says into how many.
     """
     entries: dict[Problem, set[str | int]] = {}
+    edits: dict[Problem, Edit | None] = {}
     for finding in found:
-        hit = finding.path[1] if len(finding.path) > 1 and finding.path[0] == "jobs" else 0
-        entries.setdefault(_located(finding, document), set()).add(hit)
-    return [hitting(problem, len(hits)) for problem, hits in islice(entries.items(), MAX_PROBLEMS)]
+        hit = finding.path[1] if len(finding.path) > 1 and finding.path[0] == "jobs" else "elsewhere"
+        problem = _located(finding, document)
+        bare = replace(problem, edit=None)
+        entries.setdefault(bare, set()).add(hit)
+        # What is certain by one way to it, and not by another, is not certain.
+        edits[bare] = problem.edit if edits.get(bare, problem.edit) == problem.edit else None
+    told = ((replace(bare, edit=edits[bare]), hits) for bare, hits in entries.items())
+    return [hitting(problem, len(hits)) for problem, hits in islice(told, MAX_PROBLEMS)]
 
 
 def hitting(problem: Problem, entries: int) -> Problem:
@@ -126,8 +133,22 @@ def _located(finding: Finding, document: Document) -> Problem:
     place = (document.key_at if finding.on_key else document.value_at)(path)
     rewrite = json.dumps(document.token_at(finding.path)) if finding.quotable else finding.rewrite
     fix = f"write {rewrite}" if finding.quotable else finding.fix
-    old = document.spelled_at(path, key=finding.on_key) if rewrite else None
-    return place.problem(finding.rule, finding.message, fix, Edit(old, rewrite) if rewrite and old else None)
+    edit = edit_at(document, path, rewrite, on_key=finding.on_key) if rewrite else None
+    return place.problem(finding.rule, finding.message, fix, edit)
+
+
+def edit_at(document: Document, path: Path, new: str, *, on_key: bool) -> Edit | None:
+    """Return the edit that writes a new key or value at the path, in the quotes that are there.
+
+    None where letters cannot simply be exchanged, or where other parts of the file share them in another meaning.
+    """
+    old = document.spelled_at(path, key=on_key)
+    if old is None or document.is_shared(path):
+        return None
+    if old[0] in "\"'" and new.startswith("["):
+        return Edit(old, f"[{old}]")
+    is_text = on_key or not isinstance(core_value(new), int)
+    return Edit(old, f"{old[0]}{new}{old[0]}" if old[0] in "\"'" and is_text and new[0] not in "\"'" else new)
 
 
 def _compiled(schema: Schema) -> Any:

@@ -193,8 +193,8 @@ jobs:
   - id: a   # keep me
     prompt: "{{ x }}"
     tags: [hero]
-    takes: 3
-    size: 1280x720
+    "takes": 3
+    size: "1280x720"
   - {id: b, prompt: y, seconds: "4"}
 vars: { x: hello }
 """
@@ -305,3 +305,52 @@ def test_a_job_is_explained_down_to_the_place_of_every_value(folder: Path, cli: 
     assert "did you mean shot-" in cli("explain", "m.yaml", "--job", "shot-c@night-8").stderr
     assert cli("explain", "wrong.yaml", "--job", "a").returncode == 2
     assert cli("explain", "--job", "a").returncode == 2
+
+
+CERTAIN = """\
+x-a: &a { seconds: 4, labels: [x] }
+x-n: &n 8
+x-m: &m { n: 2 }
+defaults: { prompt: D }
+jobs:
+  - {id: f, "seconds":8, "repeat":2, tags: "hero", 'size': '1280 x 720'}
+  - { id: g, description: a note }
+  - { id: h, n: 2, repeat: 3, seconds: *n, metadata: { c: *n } }
+  - { id: i, <<: *a }
+  - { id: j, <<: *a, tags: "a, b", takes: "3" }
+  - { id: k, <<: *m, metadata: *m }
+  - id: l
+    duration: 4
+  - id: m
+    prompt: {{ x }} and more
+    seconds: 5
+    size: 16:9
+"""
+
+
+def test_fix_exchanges_what_is_certain_and_nothing_else_whatever_else_is_wrong(folder: Path, cli: Cli) -> None:
+    head = "version: 1\nname: k\nprovider: simulator\n"
+    (folder / "m.yaml").write_text(head + CERTAIN)
+    (folder / "other.yaml").write_text(head + "jobs: [{ id: a, prompt: x, size: big }]\n")
+    assert cli("validate", "--fix", "m.yaml", "other.yaml").returncode == 2
+    mended = {
+        "{ seconds: 4, labels: [x] }": '{ seconds: "4", labels: [x] }',
+        '"seconds":8, "repeat":2, tags: "hero", \'size\': \'1280 x 720\'': '"seconds":"8", "takes":2, tags: ["hero"], '
+        "'size': '1280x720'",
+        'takes: "3"': "takes: 3",
+        "    duration: 4\n": '    seconds: "4"\n',
+        "{{ x }} and more": '"{{ x }} and more"',
+    }
+    expected = CERTAIN
+    for before, after in mended.items():
+        assert expected.count(before) == 1
+        expected = expected.replace(before, after)
+    assert (folder / "m.yaml").read_text() == head + expected
+
+
+def test_fix_leaves_a_profile_alone(folder: Path, cli: Cli) -> None:
+    (folder / "own.yaml").write_text("name: own\ntitle: Own\nlimits: { concurrency: 3 }\n")
+    (folder / "m.yaml").write_text(RIGHT.replace("simulator", "own"))
+    before = (folder / "own.yaml").read_text()
+    assert cli("validate", "--fix", "--profile", "own.yaml", "m.yaml").returncode == 2
+    assert (folder / "own.yaml").read_text() == before
