@@ -7,7 +7,7 @@ from pathlib import Path
 from pipeline import commands, files, fixing, hints, pages, starter
 from pipeline.errors import ManifestError, Problem, UsageError
 from pipeline.explaining import Explained, explained
-from pipeline.preparation import Options
+from pipeline.preparation import Options, remembering
 from pipeline.rules import Rule
 
 
@@ -52,12 +52,13 @@ def fix(manifests: Sequence[Path], options: Options) -> Checked:
 
 
 def explain(manifest: Path, job: str, options: Options) -> Explained:
-    """Return where every value of a job comes from. A job's name may lack its take.
+    """Return where every value of a job comes from. A job's name may lack its take. Variables are those of ``run``.
 
     Raises ManifestError where the manifest has mistakes, and UsageError where it has no such job.
     """
     name = job if "#" in job else f"{job}#1"
-    found, trace = files.trace(manifest, name, variables=options.variables, own=options.profile)
+    remembered = remembering(options)
+    found, trace = files.trace(manifest, name, variables=options.variables, own=options.profile, remembered=remembered)
     return explained(found, trace, given=options.variables)
 
 

@@ -211,7 +211,7 @@ def simulate(port: int, state: Path | None, videos: str, speed: float) -> int:
 @click.option(
     "--job", metavar="NAME", help="Show what this job of the manifest would send, and where each value is written."
 )
-@taking(JSON, VARIABLES, PROFILE)
+@taking(JSON, OUTPUT, VARIABLES, PROFILE)
 def explain(what: str | None, job: str | None, as_json: bool, **options: Any) -> int:
     """Say what the code of a mistake means, with examples; without one, list all codes. Or explain a manifest's job."""
     console = render.terminal(stderr=False)
@@ -220,8 +220,8 @@ def explain(what: str | None, job: str | None, as_json: bool, **options: Any) ->
             raise click.UsageError("--job needs the manifest that the job is in")
         found = authoring.explain(Path(what), job, options_of(**options))
         _answer(as_json, documents.explain_document, render.explained, found)
-    elif as_json:
-        raise click.UsageError("--json goes with --job")
+    elif as_json or (what and Path(what).is_file()):
+        raise click.UsageError("a manifest and --json go with --job")
     elif what is None:
         render.rules(console, authoring.rulebook().values())
     else:

@@ -14,14 +14,16 @@ from pipeline import hints
 from pipeline.document import Path, Place
 from pipeline.errors import Problem
 from pipeline.manifest import Entry, Layer, Manifest, is_there, merged
-from pipeline.matrix import MAX_WORK, Cell, Combination, Matrix, matrix_of
+from pipeline.matrix import MAX_COMBINATIONS, MAX_WORK, Cell, Combination, Matrix, matrix_of
 from pipeline.tables import Table
-from pipeline.templates import ROW_NUMBER, Fault, Scope, Slot, Template, bound, growth, slots
+from pipeline.templates import ROW_NUMBER, Fault, Scope, Slot, Template, bound, count, growth, slots
 from pipeline.validation import hitting
 
 MAX_JOBS = 1_000_000
 MAX_BYTES = 512 << 20
 """What texts and mappings of all jobs may come to, beside those that they share."""
+_EFFORT = 128
+"""Bytes that filling in a placeholder counts as: it takes time."""
 
 _MAX_FAULTS = 1000
 """Placeholders of one draft that are said to be wrong: each is looked for in its text from the start."""
@@ -122,10 +124,13 @@ class Drafting:
         combinations = self._combinations(entry, fields)
         drafts = []
         wrong = {name for name in REQUEST_FIELDS if name not in fields and self._is_said(entry, name)}
+        still = {name for name, value in fields.items() if not count(value)}
+        effort = _EFFORT * sum(count(value) for value in fields.values())
         for combination in combinations:
-            draft = self._draft(entry, fields, combination, table, wrong)
+            draft = self._draft(entry, fields, combination, table, wrong=wrong, still=still)
             written = {name: job.get(name, self._defaults.get(name)) for name in draft.fields}
-            if not self.has_room(entry, sum(growth(value, written[name]) for name, value in draft.fields.items())):
+            added = sum(growth(value, written[name]) for name, value in draft.fields.items())
+            if not self.has_room(entry, added + effort):
                 break
             drafts.append(draft)
         kept = self._kept(entry, fields, table)
@@ -225,8 +230,8 @@ class Drafting:
         matrix = self._matrix(entry, fields)
         if not matrix.names:
             return [Combination({})]
-        if matrix.size > MAX_JOBS or matrix.work > MAX_WORK:
-            message = f"the matrix has more than {min(matrix.size - 1, MAX_JOBS):,} combinations to work out"
+        if matrix.size > MAX_COMBINATIONS or matrix.work > MAX_WORK:
+            message = f"the matrix has more than {min(matrix.size - 1, MAX_COMBINATIONS):,} combinations to work out"
             place = entry.layer(("matrix",) if "matrix" in entry.job else ("prompt",)).value_place
             self._add(place, "too-many-jobs", message, "make it smaller, or split the job", entry)
             return []
@@ -257,8 +262,11 @@ class Drafting:
         fields: Mapping[str, Any],
         combination: Combination,
         table: Table | None,
+        *,
         wrong: AbstractSet[str],
+        still: AbstractSet[str],
     ) -> Draft:
+        """``still`` are fields without placeholders."""
         names: dict[str, str | Slot] = {}
         own = dict(fields)
         for name, cell in combination.cells.items():
@@ -275,7 +283,10 @@ class Drafting:
         else:
             scope = Scope(ChainMap(names, self._variables), used=self.used)
         faults: list[Fault] = []
-        filled = {name: bound(value, scope, faults, (name,)) for name, value in own.items()}
+        filled = {
+            name: value if name in still and value is fields.get(name) else bound(value, scope, faults, (name,))
+            for name, value in own.items()
+        }
         depends = {name: slots(value) for name, value in filled.items()}
         for fault in faults:
             filled.pop(str(fault.path[0]), None)

@@ -90,8 +90,9 @@ class _Asker:
         cell = trace.draft.combination.cells.get(name)
         if cell is not None:
             return Source(name, cell.document.value_at(cell.path))
-        if name in self._given:
-            return Source(name, None, f"--var {name}")
+        if name in self._given or name in self._manifest.remembered:
+            before = "" if name in self._given else ", as the ledger remembers"
+            return Source(name, None, f"--var {name}{before}")
         if name in self._manifest.declared:
             return Source(name, self._manifest.declared[name].value_place)
         if name == ROW_NUMBER and trace.table is not None:

@@ -1,7 +1,7 @@
 """A manifest's file -> its jobs; and the package's own schemas, profiles and examples, which only this module reads."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -39,12 +39,18 @@ class Loaded:
         return replace(self.profile.limits, **self.manifest.limits)
 
 
-def load(path: Path, *, variables: Mapping[str, str], own: Path | None = None) -> Loaded:
+Remembered = Callable[[str], Mapping[str, str]]
+"""What gives the variables that earlier commands about a campaign of this name were given."""
+
+
+def load(
+    path: Path, *, variables: Mapping[str, str], own: Path | None = None, remembered: Remembered | None = None
+) -> Loaded:
     """Return the manifest's jobs, checked. ``variables`` replace texts of its ``vars``; ``own`` is a profile's file.
 
     Raises ManifestError with every problem in the manifest and in all that it names, and with the warnings.
     """
-    manifest, profile, expanded, found = _expanded(path, variables, own, None)
+    manifest, profile, expanded, found = _expanded(path, variables, own, remembered, None)
     if profile is None or any(problem.severity == "error" for problem in found):
         raise ManifestError(found)
     unused = advice.unused_variables(manifest, expanded.used)
@@ -52,12 +58,19 @@ def load(path: Path, *, variables: Mapping[str, str], own: Path | None = None) -
     return Loaded(manifest, profile, expanded.specs, tuple(found), expanded.images)
 
 
-def trace(path: Path, name: str, *, variables: Mapping[str, str], own: Path | None = None) -> tuple[Manifest, Trace]:
+def trace(
+    path: Path,
+    name: str,
+    *,
+    variables: Mapping[str, str],
+    own: Path | None = None,
+    remembered: Remembered | None = None,
+) -> tuple[Manifest, Trace]:
     """Return the manifest, and where one of its jobs comes from.
 
     Raises ManifestError where the manifest has mistakes, and UsageError where it has no such job.
     """
-    manifest, _, expanded, found = _expanded(path, variables, own, name)
+    manifest, _, expanded, found = _expanded(path, variables, own, remembered, name)
     if any(problem.severity == "error" for problem in found):
         raise ManifestError(found)
     if expanded.trace is None:
@@ -67,9 +80,9 @@ def trace(path: Path, name: str, *, variables: Mapping[str, str], own: Path | No
 
 
 def _expanded(
-    path: Path, variables: Mapping[str, str], own: Path | None, traced: str | None
+    path: Path, variables: Mapping[str, str], own: Path | None, remembered: Remembered | None, traced: str | None
 ) -> tuple[Manifest, Profile | None, Expanded, list[Problem]]:
-    manifest, parts, folder, found = _manifest(path, variables)
+    manifest, parts, folder, found = _manifest(path, variables, remembered)
     chosen, unfit = _profile(manifest, own_profile(own) if own else None)
     rules = chosen.request if chosen else _ANYTHING
     expanded = expand(
@@ -99,7 +112,9 @@ def campaign_name(path: Path) -> str:
     return name
 
 
-def _manifest(path: Path, variables: Mapping[str, str]) -> tuple[Manifest, list[Part], Folder, list[Problem]]:
+def _manifest(
+    path: Path, variables: Mapping[str, str], remembered: Remembered | None
+) -> tuple[Manifest, list[Part], Folder, list[Problem]]:
     document, found = _document(path)
     folder = Folder(path)
     schemas = {included: schema("include" if included else "manifest") for included in (False, True)}
@@ -110,7 +125,8 @@ def _manifest(path: Path, variables: Mapping[str, str]) -> tuple[Manifest, list[
         return part
 
     parts = Including(folder, read_part).parts(document)
-    manifest, unfit = assembled(parts, variables=variables)
+    name = parts[-1].value.get("name")
+    manifest, unfit = assembled(parts, variables=variables, remembered=remembered(name) if remembered and name else {})
     return manifest, parts, folder, found + unfit
 
 

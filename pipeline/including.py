@@ -3,9 +3,12 @@
 Each file is valid by itself: anchors do not cross files, and paths lead from the file that names them.
 """
 
-from collections.abc import Callable
+import errno
+import os
+from collections.abc import Callable, Iterator, Sequence
+from fnmatch import fnmatchcase
 from itertools import islice
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from pipeline import source
 from pipeline.document import Document
@@ -15,6 +18,7 @@ from pipeline.sayings import shown
 
 MAX_FILES = 1000
 MAX_DEPTH = 16
+MAX_ENTRIES = 100_000
 
 
 class Including:
@@ -65,15 +69,39 @@ class Including:
         """Return the paths that a pattern fits, in alphabetical order; a path without a pattern as it is."""
         if not set(written) & set("*?["):
             return [written]
-        parent = Path(layer.document.text.file).parent
-        names: list[str] = []
+        parts, parent = PurePath(written).parts, Path(layer.document.text.file).parent
         try:
-            if ".." not in Path(written).parts:
-                found = (path for path in parent.glob(written) if path.is_file())
-                names = sorted(str(path.relative_to(parent)) for path in islice(found, MAX_FILES + 1))
-        except (OSError, ValueError, NotImplementedError, IndexError) as error:
+            unusable = ".." in parts or any("**" in part and part != "**" for part in parts)
+            names = [] if unusable else sorted(islice(fitting(parent, parts), MAX_FILES + 1))
+        except (OSError, ValueError) as error:
             self._folder.refuse(layer, "include", f"not a pattern of paths: {why(error)}", "write jobs/*.yaml")
             return []
         if not names:
             self._folder.refuse(layer, "include", f"no file below this one fits {shown(written)}", "check the pattern")
         return names
+
+
+def fitting(folder: Path, pattern: Sequence[str]) -> Iterator[str]:
+    """Yield the paths of the files below a folder that fit a pattern, of which ``**`` is any number of folders.
+
+    No link is followed, so nothing outside is looked at and nothing twice. Raises OSError for a folder that cannot be
+    read, and for one with more than MAX_ENTRIES below it.
+    """
+    todo, entries = [(folder, "", tuple(pattern))], 0
+    while todo:
+        here, name, parts = todo.pop()
+        for entry in os.scandir(here):
+            entries += 1
+            if entries > MAX_ENTRIES:
+                raise OSError(errno.EFBIG, f"more than {MAX_ENTRIES:,} files to look at")
+            path, rest = f"{name}{entry.name}", parts
+            if parts[0] == "**":
+                if entry.is_dir(follow_symlinks=False):
+                    todo.append((here / entry.name, f"{path}/", parts))
+                rest = parts[1:]
+            if not rest or not fnmatchcase(entry.name, rest[0]):
+                continue
+            if len(rest) == 1 and entry.is_file():
+                yield path
+            elif len(rest) > 1 and entry.is_dir(follow_symlinks=False):
+                todo.append((here / entry.name, f"{path}/", rest[1:]))

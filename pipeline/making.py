@@ -1,5 +1,6 @@
 """A draft and its rows -> jobs under names of their own, and what is wrong with each. Pure."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -64,7 +65,8 @@ class Collected:
         self.traced = traced
         self.ids: dict[str, int] = {}  # the first spec of each id, in small letters
         self.combinations: dict[str, Combination] = {}  # its combination
-        self.requests: dict[tuple[int, str], Spec] = {}  # the first spec of each take and prompt
+        self.prompts: dict[str, Spec] = {}  # the first spec of each prompt
+        self.requests: dict[str, Spec] = {}  # the first spec of each request, of those whose prompt is there twice
 
 
 class Maker:
@@ -198,10 +200,16 @@ class Maker:
 
     def _compare(self, row: Row, spec: Spec) -> None:
         """Warn of a job that asks for what another one asks for: both are paid."""
-        first = self._all.requests.setdefault((spec.take, str(spec.request.get("prompt"))), spec)
-        if first is not spec and first.request_hash == spec.request_hash:
+        requests, prompt = self._all.requests, str(spec.request.get("prompt"))
+        alike = self._all.prompts.setdefault(prompt, spec)
+        if alike is spec:  # no hash is made where no prompt is there twice
+            return
+        requests.setdefault(alike.request_hash, alike)
+        first = requests.setdefault(spec.request_hash, spec)
+        if first is not spec:
             place = self._table.place(row) if self._table else self._entry.layer().value_place
-            message = f"the same request as {first.name.rpartition('#')[0]} at {first.origin}: both are paid for"
+            names = [name.rpartition("#")[0] for name in (spec.name, first.name)]
+            message = f"{names[0]} is the same request as {names[1]} at {first.origin}: both are paid for"
             fix = "remove one, or write `takes` for several renders of one request"
             self._all.advice.add(place.warning("same-request", message, fix), self._entry)
 
@@ -221,6 +229,19 @@ class Maker:
         message = f"the id {shown(job_id)} is already used at {first.origin}{alike}"
         fix = _ID_FIX if "id" in self._draft.slots else "write another"
         self._problem(row, ("id",), "duplicate-id", message, fix)
+
+    def _source(self, layer: Layer) -> Layer | None:
+        """Return where the whole text of a value comes from, if that is a variable or a cell of the matrix."""
+        alone = _ALONE.fullmatch(layer.value) if isinstance(layer.value, str) else None
+        if alone is None:
+            return None
+        cell = self._draft.combination.cells.get(alone[1])
+        if cell is not None:
+            return Layer(cell.document, cell.path)
+        manifest = self._all.manifest
+        layer_of_name = manifest.declared.get(alone[1])
+        declared = layer_of_name is not None and manifest.variables[alone[1]] == layer_of_name.value
+        return layer_of_name if declared else None
 
     def _clash(self, first: Combination) -> Place:
         """Return the place of the one cell in which two combinations of a name differ, else of the matrix."""
@@ -250,9 +271,16 @@ class Maker:
             self._all.found.add(self._table.place(row, only).problem(rule, message, fix), self._entry)
             return
         layer = self._all.drafting.written(self._entry, self._draft, path)
+        source = self._source(layer) if path and path[0] != "id" else None
+        if source is not None:
+            self._all.found.add(source.value_place.problem(rule, f"{message} (it is {path[0]})", fix), self._entry)
+            return
         place = layer.key_place if on_key else layer.value_place
         edit = edit_at(layer.document, layer.path, rewrite, on_key=on_key) if rewrite else None
         self._all.found.add(place.problem(rule, message, fix, edit), self._entry)
+
+
+_ALONE = re.compile(r"\{\{\s*([^{}\s]+)\s*\}\}")
 
 
 def _typed(cell: Any) -> Any:

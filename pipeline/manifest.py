@@ -65,7 +65,10 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """``limits`` and ``budget`` hold what the manifest says of them. ``document`` is the file that was asked for."""
+    """``limits`` and ``budget`` hold what the manifest says of them. ``document`` is the file that was asked for.
+
+    ``remembered`` are those of the ``variables`` that an earlier command was given.
+    """
 
     document: Document
     name: str
@@ -74,6 +77,7 @@ class Manifest:
     budget: Mapping[str, Any]
     filename: str
     variables: Mapping[str, str]
+    remembered: Mapping[str, str]
     declared: Mapping[str, Layer]
     defaults: Mapping[str, Any]
     default_layers: Sequence[Layer]
@@ -100,8 +104,13 @@ def read(document: Document, schema: Schema) -> tuple[Part, list[Problem]]:
     return Part(document, value if isinstance(value, dict) else {}, said), located(found, document)
 
 
-def assembled(parts: Sequence[Part], *, variables: Mapping[str, str]) -> tuple[Manifest, list[Problem]]:
-    """Return the manifest of which these are the files, the one that was asked for last. ``variables`` go before."""
+def assembled(
+    parts: Sequence[Part], *, variables: Mapping[str, str], remembered: Mapping[str, str] | None = None
+) -> tuple[Manifest, list[Problem]]:
+    """Return the manifest of which these are the files, the one that was asked for last.
+
+    ``variables`` go before its own; between them those that are ``remembered``, if they are still declared.
+    """
     document, value, _ = parts[-1]
     declared: dict[str, Layer] = {}
     texts: dict[str, str] = {}
@@ -117,6 +126,7 @@ def assembled(parts: Sequence[Part], *, variables: Mapping[str, str]) -> tuple[M
         layers.insert(0, Layer(part.document, ("defaults",)))
         jobs = part.value.get("jobs", ())
         entries += [Entry(part.document, index, job) for index, job in enumerate(jobs) if isinstance(job, dict)]
+    kept = {name: text for name, text in (remembered or {}).items() if name in texts and name not in variables}
     manifest = Manifest(
         document=document,
         name=value.get("name", ""),
@@ -124,7 +134,8 @@ def assembled(parts: Sequence[Part], *, variables: Mapping[str, str]) -> tuple[M
         limits={name: int(limit) if limit == int(limit) else limit for name, limit in value.get("limits", {}).items()},
         budget=value.get("budget", {}),
         filename=value.get("output", {}).get("filename", FILENAME),
-        variables={**texts, **variables},
+        variables={**texts, **kept, **variables},
+        remembered=kept,
         declared=declared,
         defaults=defaults,
         default_layers=[layer for layer in layers if is_there(layer)],
@@ -201,7 +212,7 @@ def _variable_problems(manifest: Manifest, variables: Mapping[str, str]) -> Iter
         if any("\ud800" <= char <= "\udfff" for char in text):
             yield whole.problem("character", f"--var {name} is not UTF-8 text", "write UTF-8")
     for name, layer in declared.items():
-        if name not in variables and "{{" in manifest.variables[name]:
+        if name not in {**variables, **manifest.remembered} and "{{" in manifest.variables[name]:
             message = f"the text of {name} holds {{{{, which is not read again: it goes into the prompt as it is"
             place = layer.document.occurrence_at(layer.path, "{{", 0)
             yield place.warning("placeholder-in-variable", message, "write the whole text out")

@@ -17,6 +17,7 @@ from pipeline.document import Document, Path
 from pipeline.errors import Problem
 from pipeline.jobs import canonical_json
 
+MAX_COMBINATIONS = 100_000
 MAX_WORK = 20_000_000
 """Combinations times the entries that each is held against."""
 
@@ -58,9 +59,14 @@ class Matrix:
         include: Sequence[Mapping[str, Cell]],
         exclude: Sequence[Cell],
         written: Collection[str],
+        prompts_are_listed: bool,
     ) -> None:
-        """An entry of ``exclude`` is a cell whose value is a mapping. ``written`` has the wrong axes too."""
+        """An entry of ``exclude`` is a cell whose value is a mapping. ``written`` has the wrong axes too.
+
+        A list of prompts is an axis that every combination has.
+        """
         self.axes, self.include, self.exclude, self._written = axes, include, exclude, written
+        self._prompts_are_listed = prompts_are_listed
 
     @property
     def names(self) -> frozenset[str]:
@@ -81,6 +87,7 @@ class Matrix:
         kept, problems = self._without_excluded()
         original = [dict(cells) for cells in kept]
         alone: list[dict[str, Cell]] = []
+        prompts: Sequence[Cell] = self.axes.get("prompt", ()) if self._prompts_are_listed else ()
         for entry in self.include:
             overlap = [name for name in entry if name in self.axes]
             fitting = [
@@ -90,7 +97,9 @@ class Matrix:
             ]
             for index in fitting:
                 original[index].update({name: cell for name, cell in entry.items() if name not in self.axes})
-            if not fitting:
+            if not fitting and prompts and "prompt" not in entry:
+                alone += [{**entry, "prompt": prompt} for prompt in prompts]
+            elif not fitting:
                 alone.append(dict(entry))
         found = [Combination(cells, self._suffix(cells, self.axes)) for cells in original]
         return found + [Combination(cells, self._suffix(cells, {**self.axes, **cells})) for cells in alone], problems
@@ -154,7 +163,7 @@ def matrix_of(written: Mapping[str, Any], document: Document, path: Path, prompt
     ]
     exclude = [cell for cell in _cells(written.get("exclude", ()), document, (*path, "exclude")) if cell.value]
     prompt_axis = {"prompt": prompts} if prompts is not None else {}
-    return Matrix({**axes, **prompt_axis}, include, exclude, document.names_at(path))
+    return Matrix({**axes, **prompt_axis}, include, exclude, document.names_at(path), prompts is not None)
 
 
 def _cells(values: Sequence[Any], document: Document, path: Path) -> Iterator[Cell]:

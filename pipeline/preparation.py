@@ -117,17 +117,11 @@ class Cleared:
 
 def prepare(manifest: Path, options: Options) -> Prepared:
     """Return what ``run`` would do with the same options. Needs no key and no network, and writes nothing."""
-    loaded = files.load(manifest, variables=options.variables, own=options.profile)
+    remembered = remembering(options)
+    loaded = files.load(manifest, variables=options.variables, own=options.profile, remembered=remembered)
     campaign = Campaign(options.output / loaded.manifest.name)
-    settings, _ = read_ledger(campaign)
+    settings = _settings(campaign)
     _check_provider(settings.get("provider"), loaded.profile, campaign)
-    remembered = {
-        name: value
-        for name, value in settings.get("vars", {}).items()
-        if name in loaded.manifest.variables and name not in options.variables
-    }
-    if remembered:
-        loaded = files.load(manifest, variables={**remembered, **options.variables}, own=options.profile)
     price = _price(loaded, options)
     loaded = replace(loaded, profile=replace(loaded.profile, price=price))
     selected = selection(loaded.specs, options)
@@ -135,7 +129,17 @@ def prepare(manifest: Path, options: Options) -> Prepared:
     costs = [loaded.profile.cost(item.spec.request) for item in plan.of(Fate.SUBMIT) if item.spec]
     cost = estimate(costs, price.currency if price else None)
     max_cost = loaded.manifest.budget.get("max_cost") if options.max_cost is None else options.max_cost
-    return Prepared(loaded, campaign, plan, cost, selected, remembered, settings.get("rebuilt", False), max_cost)
+    kept, rebuilt = loaded.manifest.remembered, settings.get("rebuilt", False)
+    return Prepared(loaded, campaign, plan, cost, selected, kept, rebuilt, max_cost)
+
+
+def remembering(options: Options) -> files.Remembered:
+    """Return what gives the variables that the ledger of a campaign remembers."""
+
+    def remembered(name: str) -> Mapping[str, str]:
+        return dict(_settings(Campaign(options.output / name)).get("vars", {}))
+
+    return remembered
 
 
 def _price(loaded: Loaded, options: Options) -> Price | None:
@@ -269,6 +273,13 @@ def check_address(plan: Plan, url: str, key: Secret | None, *, listing: bool, sa
                 f"{job.name} was paid with another key: finish it with that one first, "
                 "or say with --same-account that both are keys of one account"
             )
+
+
+def _settings(campaign: Campaign) -> Mapping[str, Any]:
+    if not campaign.ledger.exists():
+        return {}
+    with reading.opened(campaign.ledger) as connection:
+        return reading.settings(connection)
 
 
 def read_ledger(campaign: Campaign) -> tuple[Mapping[str, Any], tuple[Job, ...]]:

@@ -204,8 +204,16 @@ def _csv_rows(lines: _Lines, *, delimiter: str) -> Iterator[Item]:
                 yield place.problem("ragged-row", message, f"put a cell that holds a {separator} in quotes")
     except csv.Error as error:
         if not lines.faults:
-            fix = "put cells with commas or quotes in double quotes, and write a double quote inside twice"
-            yield Place(lines.file, lines.row()[0], 1).problem("table-syntax", f"this row is not CSV: {error}", fix)
+            place, limit = Place(lines.file, lines.row()[0], 1), csv.field_size_limit()
+            if "field limit" in str(error):
+                message, fix = (
+                    f"a cell of this row has more than {limit:,} characters",
+                    "shorten it, or close its quote",
+                )
+            else:
+                message = f"this row is not CSV: {error}"
+                fix = "put cells with commas or quotes in double quotes, and write a double quote inside twice"
+            yield place.problem("table-syntax", message, fix)
     yield from lines.wrong()
 
 

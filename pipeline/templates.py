@@ -139,6 +139,15 @@ def growth(new: Any, old: Any) -> int:
     return 0
 
 
+def count(value: Any) -> int:
+    """Return how many placeholders a value may have."""
+    if isinstance(value, str):
+        return value.count("{{") if _has_placeholder(value) else 0
+    if isinstance(value, dict):
+        return sum(map(count, value.values()))
+    return sum(map(count, value)) if isinstance(value, list) else 0
+
+
 def names_in(value: Any) -> frozenset[str]:
     """Return the names between the ``{{`` and ``}}`` of all texts in a value as it is written."""
     if isinstance(value, str):

@@ -115,3 +115,15 @@ def test_there_is_a_depth_that_nobody_needs(tmp_path: Path) -> None:
 def test_no_jobs_at_all_are_no_campaign(tmp_path: Path) -> None:
     path = write(tmp_path, main=f"{HEAD}include: [a.yaml]\n", a="vars: { x: y }\n")
     assert told(path) == ["main.yaml:4:1 missing-key"]
+
+
+def test_a_pattern_follows_no_links_and_looks_at_nothing_outside(tmp_path: Path) -> None:
+    path = write(
+        tmp_path, main=f'{HEAD}include: ["**/x*.yaml"]\n', deep__er__x1="jobs: [{ id: a, prompt: y }]\n", x2=""
+    )
+    for number in range(8):
+        (tmp_path / f"loop{number}").symlink_to(tmp_path)
+    (tmp_path / "root").symlink_to("/")
+    assert jobs(path) == [("a#1", "y")]
+    path.write_text(f'{HEAD}include: ["{"*/" * 12}x*.yaml", "root/usr/**/x*.yamlx"]\n')
+    assert told(path) == ["main.yaml:4:1 missing-key", "main.yaml:4:11 include", f"main.yaml:4:{11 + 24 + 11} include"]

@@ -263,3 +263,27 @@ def test_an_image_that_cannot_be_sent_is_told_at_its_place(folder: Path, value: 
     assert f"spring.yaml:25:22: error[{rule}]: " in said
     assert words in said
     assert said.count("error[") == 1
+
+
+def test_what_the_ledger_remembers_holds_from_the_first_look(folder: Path, server: str) -> None:
+    text = 'version: 1\nname: spring\nprovider: simulator\nvars: { len: "5" }\n'
+    (folder / "spring.yaml").write_text(text + 'jobs: [{ id: a, prompt: x, seconds: "{{ len }}" }]\n')
+    assert run(folder, server, "--var", "len=4").returncode == 0
+    assert planned(folder) == []
+    explained = call(folder, "explain", "spring.yaml", "--job", "a")
+    assert "--var len, as the ledger remembers" in explained.stdout
+    with closing(sqlite3.connect(folder / "outputs/spring/ledger.db")) as connection:
+        (known,) = connection.execute("SELECT request_hash FROM jobs").fetchone()
+    assert f"sha256 {known}" in explained.stdout
+    assert call(folder, "validate", "spring.yaml").returncode == 2
+
+
+def test_jobs_with_one_prompt_are_told_apart_and_those_with_one_request_are_warned_of(folder: Path) -> None:
+    text = "version: 1\nname: spring\nprovider: simulator\njobs:\n"
+    sizes = {"a": "1280x720", "b": "720x1280", "c": "720x1280"}
+    (folder / "spring.yaml").write_text(
+        text + "".join(f"  - {{ id: {i}, prompt: x, size: {s} }}\n" for i, s in sizes.items())
+    )
+    said = call(folder, "validate", "spring.yaml").stdout
+    assert "spring.yaml:7:5: warning[same-request]: c is the same request as b at spring.yaml:6:5" in said
+    assert said.count("warning[") == 1
