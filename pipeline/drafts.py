@@ -169,7 +169,7 @@ class Drafting:
                 place = entry.layer((name,)).key_place
                 self._found.add(place.problem("no-table", f"`{name}` needs a table", "add from: prompts.csv"), entry)
         found = {}
-        for field, column in job.get("columns", {}).items():
+        for field, column in job.get("columns", {}).items() if self.wants_table(entry) else ():
             if field in job or field in job.get("matrix", {}):
                 other = "the job itself" if field in job else "the matrix"
                 message = f"{field} is given twice: by `columns`, and by {other}"
