@@ -95,7 +95,7 @@ TEXTS: dict[str, tuple[Callable[[], str | bytes], str, str]] = {
     "100 to the power of 30 combinations": (
         lambda: job(f"matrix: {{ {', '.join(f'a{n}: {list(map(str, range(100)))}' for n in range(30))} }}"),
         "too-many-jobs",
-        "1,000,000 combinations",
+        "100,000 combinations",
     ),
     "a million takes of a million rows": (
         lambda: job(f"takes: 1000, matrix: {{ a: [{', '.join(f'v{n}' for n in range(1_001))}] }}"),
