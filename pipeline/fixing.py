@@ -1,6 +1,6 @@
 """``validate --fix``: the safe fixes carried out in the files of a manifest.
 
-A file is replaced whole or not at all, and stays as it was where an edit does not help. Comments and layout stay.
+A file is replaced whole or not at all. Comments and layout stay.
 """
 
 import codecs
@@ -18,31 +18,19 @@ _ROUNDS = 4
 def fix(check: Callable[[], Sequence[Problem]]) -> list[str]:
     """Carry out what can be fixed without a doubt, and return the differences of the files.
 
-    ``check`` reads the files and returns their problems; one is fixed where it is not said again. Raises StorageError
-    where a file cannot be written.
+    ``check`` reads the files and returns their problems. Raises StorageError where a file cannot be written.
     """
-    seen: dict[str, list[str]] = {}
-    kept: set[str] = set()
-    problems = check()
+    first: dict[str, str] = {}
     for _ in range(_ROUNDS):
-        asked = {problem.file for problem in problems if problem.edit} - kept
-        old = {file: _text(file) for file in sorted(asked)}
+        problems = check()
+        old = {file: _text(file) for file in sorted({problem.file for problem in problems if problem.edit})}
         new = {file: edited(file, text, problems) for file, text in old.items()}
-        for file, text in new.items():
-            # Back to where it was: two parts of the file want different things of the same letters.
-            before = seen.setdefault(file, [old[file]])
-            new[file] = before[0] if text in before else text
-            before.append(text)
         if new == old:
             break
+        first = {**old, **first}
         for file, text in new.items():
             _replace(file, text)
-        left = check()
-        for file in {problem.file for problem in problems if problem.edit and problem in left} & new.keys():
-            _replace(file, old[file])
-            kept.add(file)
-        problems = check() if kept & new.keys() else left
-    return [shown for file, texts in sorted(seen.items()) if (shown := difference(file, texts[0], _text(file)))]
+    return [shown for file, text in sorted(first.items()) if (shown := difference(file, text, _text(file)))]
 
 
 def _text(file: str) -> str:

@@ -299,6 +299,11 @@ def test_a_job_is_explained_down_to_the_place_of_every_value(folder: Path, cli: 
         "metadata.n": ("2", ["@m.yaml:11:20", "row_number@t.csv:3:1"]),
         "metadata.who": ("you", ["@t.csv:3:17"]),
     }
+    by_column = EXPLAINED.replace("    prompt:", "    columns: { size: who }\n    prompt:")
+    (folder / "c.yaml").write_text(by_column)
+    (folder / "t.csv").write_text("key,what,who\na,A fox,720x1280\n")
+    assert "t.csv:2:9; c.yaml:9:22" in cli("explain", "c.yaml", "--job", "shot-a@dawn-4").stdout
+    (folder / "t.csv").write_text('key,what,who\na,A fox,me\nb,"A crow, two",you\n')
     people = cli("explain", "m.yaml", "--job", "shot-b@night-8#1").stdout
     assert "m.yaml:9:13; light from m.yaml:4:31; row.what from t.csv:3:3" in people
     assert cli("explain", "m.yaml", "--job", "shot-c@night-8").returncode == 2
@@ -326,6 +331,17 @@ jobs:
     seconds: 5
     size: 16:9
 """
+TWO_WAYS = """\
+jobs: [{ id: a, prompt: x, seconds: &s 4 }, { id: b, prompt: y, metadata: { s: *s } }]
+defaults: { seconds: *s }
+"""
+
+
+def test_fix_leaves_what_two_places_share(folder: Path, cli: Cli) -> None:
+    head = "version: 1\nname: k\nprovider: simulator\n"
+    (folder / "m.yaml").write_text(head + TWO_WAYS)
+    assert cli("validate", "--fix", "m.yaml").returncode == 2
+    assert (folder / "m.yaml").read_text() == head + TWO_WAYS
 
 
 def test_fix_exchanges_what_is_certain_and_nothing_else_whatever_else_is_wrong(folder: Path, cli: Cli) -> None:
