@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from json.decoder import scanstring  # type: ignore[attr-defined]  # CPython has it since 2.6, typeshed has not
 from typing import Any, NamedTuple
 
 from pipeline.document import Place
@@ -299,8 +298,9 @@ def _at_csv_cell(row: Row, column: str, *, delimiter: str) -> tuple[int, int]:
 def _at_json_cell(row: Row, column: str) -> tuple[int, int]:
     line, index = row.text, row.text.index("{") + 1
     while True:
-        name, index = scanstring(line, line.index('"', index) + 1)
-        start = _BLANK.match(line, line.index(":", index) + 1).end()  # type: ignore[union-attr]  # it may be empty
+        name, index = _DECODER.raw_decode(line, line.index('"', index))
+        after = line.index(":", index) + 1
+        start = len(line) - len(line[after:].lstrip())
         if name == column:
             return 0, start + 1
         _, index = _DECODER.raw_decode(line, start)
@@ -308,8 +308,6 @@ def _at_json_cell(row: Row, column: str) -> tuple[int, int]:
         if index < 0:
             return 0, 1
 
-
-_BLANK = re.compile(r"[ \t\r\n]*")
 
 _Reader = Callable[[_Lines], Iterator[Item]]
 FORMATS: Mapping[str, tuple[_Reader, Callable[[Row, str], tuple[int, int]]]] = {
