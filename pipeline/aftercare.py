@@ -141,7 +141,7 @@ async def audit(target: Path, options: Options, ids: Path | None) -> Audit:
         data = files.bytes_of(ids, audits.MAX_IDS)
         found = {one: Video(one, "", Status.ACTIVE) for one in audits.ids_in(data, str(ids))}
         return _compared(campaign, _Seen(str(ids), Listing(found), time.time()))
-    profile = profile_of(options.profile, settings)
+    profile = profile_of(options.profiles, settings)
     if not profile.abilities.list:
         raise UsageError(
             f"the profile {profile.name} does not say that its server lists its jobs: export their ids from the "

@@ -46,8 +46,8 @@ def fix(manifests: Sequence[Path], options: Options) -> Checked:
     """Carry out every fix that is safe, and return what is wrong afterwards. Raises StorageError for a file that cannot
     be written.
     """
-    foreign = str(options.profile)
-    differences = fixing.fix(lambda: [one for one in check(manifests, options).problems if one.file != foreign])
+    foreign = {str(path) for path in (options.profiles.file, *options.profiles.own.values()) if path}
+    differences = fixing.fix(lambda: [one for one in check(manifests, options).problems if one.file not in foreign])
     return replace(check(manifests, options), differences=tuple(differences))
 
 
@@ -58,7 +58,9 @@ def explain(manifest: Path, job: str, options: Options) -> Explained:
     """
     name = job if "#" in job else f"{job}#1"
     remembered = remembering(options)
-    found, trace = files.trace(manifest, name, variables=options.variables, own=options.profile, remembered=remembered)
+    found, trace = files.trace(
+        manifest, name, variables=options.variables, profiles=options.profiles, remembered=remembered
+    )
     return explained(found, trace, given=options.variables)
 
 

@@ -11,10 +11,12 @@ import hashlib
 import ipaddress
 import re
 import socket
+import ssl
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote
 
@@ -22,7 +24,9 @@ import anyio
 import httpx
 
 from pipeline import __version__
+from pipeline.bodies import Body
 from pipeline.credential import Secret
+from pipeline.errors import UsageError
 from pipeline.evidence import (
     Acceptance,
     Ambiguity,
@@ -36,6 +40,7 @@ from pipeline.evidence import (
     Silence,
 )
 from pipeline.jobs import Failure, FailureKind, canonical_json
+from pipeline.profile import Profile
 from pipeline.retrying import retry_after
 from pipeline.videos import MAX_JSON, MAX_PAGE, Page, parse_failure, parse_object, parse_page, parse_video, request_id
 
@@ -71,7 +76,6 @@ _UNSENT = (
 # OSError: a broken TLS record comes through httpx as it is. ValueError, OverflowError: a location with a host that is
 # none, or a port, makes libraries raise what they please.
 _NO_ANSWER = (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError, OverflowError)
-_CLEAN_REFUSALS = frozenset({400, 401, 402, 403, 404, 405, 406, 413, 414, 415, 422, 429})
 _NOT_YET = frozenset({400, 404, 409, 410, 422, 425})
 
 
@@ -87,21 +91,63 @@ class _Answer:
     body: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Network:
+    """What a corporate network wants: a proxy's URL, and a file with certificates to trust besides the known ones.
+
+    Only a person says so: neither a manifest nor a profile does, and the environment's proxies are not looked at.
+    """
+
+    proxy: str | None = None
+    ca_file: Path | None = None
+
+    def trust(self) -> ssl.SSLContext:
+        """Return whom TLS trusts. Raises UsageError for a file without certificates."""
+        context = httpx.create_ssl_context(trust_env=False)
+        if self.ca_file is not None:
+            try:
+                context.load_verify_locations(self.ca_file)
+            except OSError as error:  # ssl.SSLError is one
+                raise UsageError(f"{self.ca_file} has no certificates that can be read: {error.strerror}") from error
+        return context
+
+    def proxied(self) -> httpx.Proxy | None:
+        """Return the proxy. Raises UsageError for what is no http or https URL."""
+        if self.proxy is None:
+            return None
+        try:
+            return httpx.Proxy(self.proxy)
+        except (ValueError, httpx.InvalidURL):
+            raise UsageError("--proxy takes an address like http://proxy.example:3128") from None  # it has a password
+
+
 class VideosClient:
     """POST and GET of ``/v1/videos`` at one address, with one key. Use as an async context manager."""
 
     def __init__(
-        self, base_url: str, *, key: Secret | None, downloads: int, app: Callable[..., Any] | None = None
+        self,
+        base_url: str,
+        *,
+        profile: Profile,
+        key: Secret | None,
+        downloads: int,
+        app: Callable[..., Any] | None = None,
+        network: Network = Network(),
     ) -> None:
-        """``app`` is an ASGI application that answers instead of the network."""
+        """``app`` is an ASGI application that answers instead of the network.
+
+        Raises UsageError for a proxy or certificates that cannot be used.
+        """
         self.base_url = base_url
+        self._profile = profile
         self._key = key
+        self._is_proxied = network.proxy is not None
         headers = {"User-Agent": f"callsheet/{__version__}", "Accept-Encoding": "identity"}
         if key is not None:
             headers["Authorization"] = key.header
 
         no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
-        tls = httpx.create_ssl_context(trust_env=False)  # one for all: it takes longer than everything else here
+        tls, proxy = network.trust(), network.proxied()  # one for all: TLS takes longer than everything else here
 
         def pool(size: int, kept: int, timeout: httpx.Timeout) -> httpx.AsyncClient:
             return httpx.AsyncClient(
@@ -110,6 +156,7 @@ class VideosClient:
                 verify=tls,
                 limits=httpx.Limits(max_connections=size, max_keepalive_connections=kept),
                 transport=httpx.ASGITransport(app) if app else None,
+                proxy=None if app else proxy,
                 cookies=no_cookies,
                 trust_env=False,
                 follow_redirects=False,
@@ -129,14 +176,14 @@ class VideosClient:
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
 
-    async def create(self, request: Mapping[str, Any], *, idempotency_key: str) -> PostOutcome:
+    async def create(self, body: Body, *, idempotency_key: str) -> PostOutcome:
         """Send one POST, and say what is certain about it. Run it shielded: a cancelled POST is an unknown one."""
-        headers = {"Content-Type": "application/json", "Idempotency-Key": idempotency_key}
-        body = canonical_json(request).encode()
+        content = _content(body, boundary=f"callsheet-{idempotency_key}")
+        content["headers"] = {**content.get("headers", {}), "Idempotency-Key": idempotency_key}
         answer = None
         with anyio.move_on_after(SUBMIT_DEADLINE):
             try:
-                async with self._submit.stream("POST", self._url(), content=body, headers=headers) as response:
+                async with self._submit.stream("POST", self._url(), **content) as response:
                     answer = await self._read(response)
             except _UNSENT as error:
                 return NotSent(self._failure(FailureKind.NOT_SENT, error))
@@ -145,7 +192,7 @@ class VideosClient:
         if answer is None:
             message = f"no whole answer within {SUBMIT_DEADLINE:.0f} seconds"
             return Ambiguity(Failure(FailureKind.AMBIGUOUS, message))
-        return _post_outcome(answer)
+        return _post_outcome(answer, self._profile)
 
     async def list_page(self, after: str | None) -> Page | Silence:
         """Ask for the account's newest jobs, or for those older than ``after``."""
@@ -156,7 +203,7 @@ class VideosClient:
                     answer = await self._read(response, MAX_PAGE)
             except _NO_ANSWER as error:
                 return Silence(self._failure(FailureKind.SERVER, error))
-        page = parse_page(answer.body, answer.headers) if answer.status == 200 else None
+        page = parse_page(answer.body, answer.headers, self._profile.status) if answer.status == 200 else None
         if page is None:
             failure = parse_failure(answer.status, answer.headers, answer.body)
             return Silence(failure, retry_after(answer.headers))
@@ -170,7 +217,7 @@ class VideosClient:
                     answer = await self._read(response)
             except _NO_ANSWER as error:
                 return Silence(self._failure(FailureKind.SERVER, error))
-        video = parse_video(answer.body)
+        video = parse_video(answer.body, self._profile.status)
         if video is not None and (answer.status < 300 or video.id == video_id):
             return Seen(video)
         failure = parse_failure(answer.status, answer.headers, answer.body)
@@ -215,32 +262,62 @@ class VideosClient:
 
     @asynccontextmanager
     async def _redirected(self, url: str) -> AsyncIterator[httpx.Response]:
-        """GET the content, following redirects by hand: the key stays with the address that it was given for."""
+        """GET the content, following redirects by hand: the key stays with the address that it was given for.
+
+        A JSON answer that has the video's address, where the profile says so, is one more of them.
+        """
         home = target = httpx.URL(url)
-        for _ in range(_MAX_REDIRECTS):
+        for _ in range(_MAX_REDIRECTS + 1):
             request = self._content.build_request("GET", target)
             if (target.scheme, target.netloc) != (home.scheme, home.netloc):
                 request.headers.pop("Authorization", None)
             response = await self._content.send(request, stream=True)
             try:
-                if not response.has_redirect_location:
+                location = await self._location(response, first=target == home)
+                if location is None:
                     yield response
                     return
             finally:
                 await response.aclose()
-            target = target.join(self._location(response))
+            target = target.join(location)
             if target.scheme not in {"https", home.scheme}:
                 raise httpx.UnsupportedProtocol("redirected to an address that is not https")
-            if may_not_follow(await _addresses(home), await _addresses(target)):
+            if may_not_follow(await self._addresses(home), await self._addresses(target)):
                 raise httpx.UnsupportedProtocol("redirected to an address inside a private network")
         raise httpx.TooManyRedirects(f"more than {_MAX_REDIRECTS} redirects")
 
-    def _location(self, response: httpx.Response) -> str:
-        """Return where a redirect leads. Raises UnsupportedProtocol where that has a key or a password in it."""
-        location = response.headers["location"]
+    async def _location(self, response: httpx.Response, *, first: bool) -> str | None:
+        """Return where the answer leads, or None where it is the content, or an error.
+
+        Raises UnsupportedProtocol for an address with a key or a password in it, and for one that the profile excludes.
+        """
+        content = self._profile.content
+        if response.has_redirect_location:
+            if not content.redirects:
+                raise httpx.UnsupportedProtocol("redirected, which the profile's content.redirects excludes")
+            location = response.headers["location"]
+        elif content.url is not None and first and response.status_code == 200:
+            value = parse_object((await self._read(response)).body) or {}
+            told = value.get(content.url)
+            if not isinstance(told, str):
+                raise httpx.UnsupportedProtocol(f"the answer has no address of a video in {content.url!r}")
+            location = told
+        else:
+            return None
         if (self._key and self._key.redact_text(location) != location) or httpx.URL(location).userinfo:
             raise httpx.UnsupportedProtocol("redirected to an address with a key or a password in it")
         return location
+
+    async def _addresses(self, url: httpx.URL) -> list[str]:
+        """Return the addresses that the URL's host has. Behind a proxy only those that stand there as numbers."""
+        flags = socket.AI_NUMERICHOST if self._is_proxied else 0
+        try:
+            found = await anyio.getaddrinfo(url.host, url.port or 443, type=socket.SOCK_STREAM, flags=flags)
+        except socket.gaierror:
+            if not self._is_proxied:
+                raise
+            return []
+        return [str(entry[4][0]) for entry in found]
 
     async def _read(self, response: httpx.Response, limit: int = MAX_JSON) -> _Answer:
         """Return the answer without the key in it, and with little more than ``limit`` bytes of its body."""
@@ -265,16 +342,16 @@ class VideosClient:
         return "/".join((f"{self.base_url}/videos", *(quote(part, safe="") for part in parts)))
 
 
-def _post_outcome(answer: _Answer) -> PostOutcome:
+def _post_outcome(answer: _Answer, profile: Profile) -> PostOutcome:
     """Sort an answer to the POST by what it proves. Only an id proves a job; only a clean refusal proves none."""
     if 200 <= answer.status < 300:
-        video = parse_video(answer.body, created=True)
+        video = parse_video(answer.body, profile.status, created=True)
         if video is not None:
             return Acceptance(video, request_id(answer.headers))
         message = f"HTTP {answer.status} without a usable id"
         return Ambiguity(Failure(FailureKind.AMBIGUOUS, message, http_status=answer.status), answer.body)
     failure = parse_failure(answer.status, answer.headers, answer.body)
-    clean = answer.status in _CLEAN_REFUSALS and (answer.status != 429 or parse_object(answer.body) is not None)
+    clean = answer.status in profile.doubt.refusals and (answer.status != 429 or parse_object(answer.body) is not None)
     if clean:
         return Refusal(failure, retry_after(answer.headers), answer.body)
     return Ambiguity(failure, answer.body)
@@ -289,9 +366,16 @@ def _is_public(address: str) -> bool:
     return ipaddress.ip_address(address.partition("%")[0]).is_global
 
 
-async def _addresses(url: httpx.URL) -> list[str]:
-    found = await anyio.getaddrinfo(url.host, url.port or 443, type=socket.SOCK_STREAM)
-    return [str(entry[4][0]) for entry in found]
+def _content(body: Body, *, boundary: str) -> dict[str, Any]:
+    """Return httpx's arguments for the body: the same bytes every time, as a key may be repeated."""
+    if body.encoding == "json":
+        return {"content": canonical_json(body.fields).encode(), "headers": {"Content-Type": "application/json"}}
+    if body.encoding == "form":
+        return {"data": body.fields}
+    parts: list[tuple[str, Any]] = [(name, (None, text)) for name, text in body.fields.items()]
+    if body.file is not None:
+        parts.append((body.file.field, (body.file.name, body.file.data, body.file.media_type)))
+    return {"files": parts, "headers": {"Content-Type": f"multipart/form-data; boundary={boundary}"}}
 
 
 def _digests(headers: Mapping[str, str]) -> Iterable[tuple[str, bytes]]:

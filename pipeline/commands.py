@@ -48,7 +48,7 @@ from pipeline.report import Status
 from pipeline.runner import Run
 from pipeline.steps import Tools
 from pipeline.supervision import Progress, attended
-from pipeline.surroundings import campaign_of, request_schema, rescue_folders, simulator, storable
+from pipeline.surroundings import campaign_of, rescue_folders, simulator, storable
 
 _STRICT_RULES = "sora-request"
 _EXITS = dict.fromkeys(Stop, 69) | {Stop.AUTH: 4, Stop.QUOTA: 4, Stop.BUDGET: 6, Stop.DISK: 5}
@@ -70,7 +70,7 @@ class Ended:
 
 def validate(manifest: Path, options: Options) -> Loaded:
     """Return the checked manifest, whole whatever is selected. Raises ManifestError with all of its problems."""
-    loaded = files.load(manifest, variables=options.variables, own=options.profile)
+    loaded = files.load(manifest, variables=options.variables, profiles=options.profiles)
     selection(loaded.specs, options)
     return loaded
 
@@ -156,10 +156,17 @@ async def _run(cleared: Cleared, ledger: SqliteLedger, now: Callable[[], float],
     signals = Signals(Contact())
     if not prepared.plan.has_work:
         return _ended(_status(campaign), signals, prepared.selected, None)
-    rules = request_schema(profile)
+    rules = files.request_schema(profile.request)
     bundled = simulator(campaign.simulator, rules, now=now) if cleared.url is None else nullcontext()
     with bundled as app:
-        async with VideosClient(cleared.base_url, key=key, downloads=limits.downloads, app=app) as client:
+        async with VideosClient(
+            cleared.base_url,
+            profile=profile,
+            key=key,
+            downloads=limits.downloads,
+            app=app,
+            network=cleared.options.network,
+        ) as client:
             work = Run(
                 ledger=ledger,
                 tools=_tools(cleared, ledger, client, signals, now),

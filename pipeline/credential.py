@@ -66,14 +66,16 @@ class Secret:
 
 
 def find_key(auth: Auth, environment: Mapping[str, str]) -> Secret | None:
-    """Return the key that the profile's variables hold, or None where the profile wants none.
+    """Return the key that the profile's variables hold, or None where the profile takes none, or needs none.
 
     Raises CredentialError, naming the variables and never a value, when there is none, when two variables disagree,
     or when the value could not be sent in a header as it is.
     """
-    if not auth.needs_key:
+    if not auth.takes_key:
         return None
     values = {name: environment[name].strip() for name in auth.env if environment.get(name, "").strip()}
+    if not values and not auth.required:
+        return None
     if not values:
         others = "".join(f" (or {name})" for name in auth.env[1:])
         raise CredentialError(f"the key is missing: set {auth.env[0]}{others}")

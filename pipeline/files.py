@@ -18,9 +18,9 @@ from pipeline.including import Including
 from pipeline.jobs import Spec
 from pipeline.making import Trace
 from pipeline.manifest import Layer, Manifest, Part, assembled, ordered, read
-from pipeline.profile import Limits, Profile, ReferenceRules, RequestRules, profile_from
+from pipeline.profile import Limits, Profile, ReferenceRules, RequestRules, Travel, profile_from
 from pipeline.sayings import shown
-from pipeline.validation import problems
+from pipeline.validation import problems, schema_problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +43,56 @@ Remembered = Callable[[str], Mapping[str, str]]
 """What gives the variables that earlier commands about a campaign of this name were given."""
 
 
+@dataclass(frozen=True, slots=True)
+class Profiles:
+    """Whose profiles there are: one of a ``file``, those of a ``folder`` of the person's own, and ours.
+
+    Never one from beside a manifest: who writes a manifest must not say where the key goes.
+    """
+
+    file: Path | None = None
+    folder: Path | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(sorted({*profile_names(), *self.own}))
+
+    @property
+    def own(self) -> Mapping[str, Path]:
+        """The files of the person's folder, by the name that each must have. One with the name of ours replaces it."""
+        if self.folder is None or not self.folder.is_dir():
+            return {}
+        return {path.stem: path for path in sorted(self.folder.glob(f"*{_PROFILE}"))}
+
+    def named(self, name: str) -> Profile | None:
+        """Return the profile of this name, or None. Raises UsageError, ManifestError for a file that is none."""
+        if self.file is not None:
+            given = own_profile(self.file)
+            if given.name == name:
+                return given
+        if name in self.own:
+            found = own_profile(self.own[name])
+            if found.name != name:
+                raise UsageError(f"{self.own[name]} has the profile {found.name!r}: name it {found.name}{_PROFILE}")
+            return found
+        return profile(name) if name in profile_names() else None
+
+
+_OURS = Profiles()
+
+
 def load(
-    path: Path, *, variables: Mapping[str, str], own: Path | None = None, remembered: Remembered | None = None
+    path: Path,
+    *,
+    variables: Mapping[str, str],
+    profiles: Profiles = _OURS,
+    remembered: Remembered | None = None,
 ) -> Loaded:
-    """Return the manifest's jobs, checked. ``variables`` replace texts of its ``vars``; ``own`` is a profile's file.
+    """Return the manifest's jobs, checked. ``variables`` replace texts of its ``vars``.
 
     Raises ManifestError with every problem in the manifest and in all that it names, and with the warnings.
     """
-    manifest, profile, expanded, found = _expanded(path, variables, own, remembered, None)
+    manifest, profile, expanded, found = _expanded(path, variables, profiles, remembered, None)
     if profile is None or any(problem.severity == "error" for problem in found):
         raise ManifestError(found)
     unused = advice.unused_variables(manifest, expanded.used)
@@ -63,14 +105,14 @@ def trace(
     name: str,
     *,
     variables: Mapping[str, str],
-    own: Path | None = None,
+    profiles: Profiles = _OURS,
     remembered: Remembered | None = None,
 ) -> tuple[Manifest, Trace]:
     """Return the manifest, and where one of its jobs comes from.
 
     Raises ManifestError where the manifest has mistakes, and UsageError where it has no such job.
     """
-    manifest, _, expanded, found = _expanded(path, variables, own, remembered, name)
+    manifest, _, expanded, found = _expanded(path, variables, profiles, remembered, name)
     if any(problem.severity == "error" for problem in found):
         raise ManifestError(found)
     if expanded.trace is None:
@@ -80,15 +122,19 @@ def trace(
 
 
 def _expanded(
-    path: Path, variables: Mapping[str, str], own: Path | None, remembered: Remembered | None, traced: str | None
+    path: Path, variables: Mapping[str, str], profiles: Profiles, remembered: Remembered | None, traced: str | None
 ) -> tuple[Manifest, Profile | None, Expanded, list[Problem]]:
-    manifest, parts, folder, found = _manifest(path, variables, remembered)
-    chosen, unfit = _profile(manifest, own_profile(own) if own else None)
+    document, found = _document(path)
+    provider = document.value.get("provider") if isinstance(document.value, dict) else None
+    chosen = profiles.named(provider) if isinstance(provider, str) else None
+    manifest, parts, folder, unfit = _manifest(document, path, variables, chosen, remembered)
+    found += unfit
+    chosen, unfit = (chosen, []) if chosen else _meant(manifest, profiles)
     rules = chosen.request if chosen else _ANYTHING
     expanded = expand(
         manifest,
         rules,
-        schema(rules.schema.removesuffix(_SCHEMA)) if chosen else {},
+        request_schema(rules),
         tables=folder.table,
         images=folder.image,
         traced=traced,
@@ -98,7 +144,9 @@ def _expanded(
     return manifest, chosen, expanded, ordered(found, first=str(path))
 
 
-_ANYTHING = RequestRules("", {}, metadata=True, extra_body=True, input_reference=ReferenceRules("base64", url=True))
+_ANYTHING = RequestRules(
+    {}, {}, metadata=True, extra_body=True, input_reference=ReferenceRules(Travel("base64"), Travel("text"))
+)
 """What an unknown provider takes: of it nothing can be said."""
 
 
@@ -113,11 +161,15 @@ def campaign_name(path: Path) -> str:
 
 
 def _manifest(
-    path: Path, variables: Mapping[str, str], remembered: Remembered | None
+    document: Document,
+    path: Path,
+    variables: Mapping[str, str],
+    provider: Profile | None,
+    remembered: Remembered | None,
 ) -> tuple[Manifest, list[Part], Folder, list[Problem]]:
-    document, found = _document(path)
+    found: list[Problem] = []
     folder = Folder(path)
-    schemas = {included: schema("include" if included else "manifest") for included in (False, True)}
+    schemas = {included: language("include" if included else "manifest", provider) for included in (False, True)}
 
     def read_part(document: Document, included: bool) -> Part:
         part, unfit = read(document, schemas[included])
@@ -146,6 +198,25 @@ def _budget_problems(manifest: Manifest, profile: Profile) -> list[Problem]:
     return []
 
 
+def language(name: str, provider: Profile | None) -> dict[str, Any]:
+    """Return the JSON Schema of manifests, or of included files, with the sizes and lengths that a provider takes."""
+    found = schema(name)
+    if provider is None:
+        return found
+    taken = request_schema(provider.request)["properties"]
+    for key in ("size", "seconds"):
+        ours = found["$defs"][key]
+        told = {word: rule for word, rule in taken.get(key, {}).items() if word not in {"type", "description"}}
+        if told.get("enum") != ours["then"]["enum"]:
+            found["$defs"][key] = {**ours, "then": told, "examples": [provider.request.defaults[key]]}
+    return found
+
+
+def request_schema(rules: RequestRules) -> Mapping[str, Any]:
+    """Return the JSON Schema that a profile's requests are held against."""
+    return schema(rules.schema.removesuffix(_SCHEMA)) if isinstance(rules.schema, str) else rules.schema
+
+
 def schema(name: str) -> dict[str, Any]:
     """Return the JSON Schema ``schemas/<name>.schema.json``. Raises UsageError where there is none."""
     found: dict[str, Any] = json.loads(schema_text(name))
@@ -154,10 +225,13 @@ def schema(name: str) -> dict[str, Any]:
 
 def schema_text(name: str) -> str:
     """Return the text of ``schemas/<name>.schema.json``. Raises UsageError where there is none."""
-    names = _names(_resource("schemas"), _SCHEMA)
-    if name not in names:
-        raise UsageError(f"there is no schema {name!r}; there are {', '.join(names)}")
+    if name not in schema_names():
+        raise UsageError(f"there is no schema {name!r}; there are {', '.join(schema_names())}")
     return (_resource("schemas") / f"{name}{_SCHEMA}").read_text("utf-8")
+
+
+def schema_names() -> tuple[str, ...]:
+    return _names(_resource("schemas"), _SCHEMA)
 
 
 def profile(name: str) -> Profile:
@@ -183,10 +257,29 @@ def bytes_of(path: Path, most: int) -> bytes:
 
 def _checked_profile(data: bytes, file: str) -> Profile:
     document, found = source.parse(data, file=file)
-    found = found or problems(document, schema("profile")) if document else found
     if document is None or found:
         raise ManifestError(found)
+    found = problems(document, schema("profile")) or _unfit_rules(document)
+    if found:
+        raise ManifestError(found)
     return profile_from(document.value)
+
+
+def _unfit_rules(document: Document) -> list[Problem]:
+    """Return what is wrong with the JSON Schemas in a profile that is otherwise right, and with the name of one."""
+    rules, found = document.value["request"], []
+    if isinstance(rules["schema"], str) and rules["schema"].removesuffix(_SCHEMA) not in schema_names():
+        names = ", ".join(f"{name}{_SCHEMA}" for name in schema_names() if name.endswith("-request"))
+        message = f"there is no schema {shown(rules['schema'])}"
+        found.append(document.value_at(("request", "schema")).problem("schema", message, f"write one of {names}"))
+    extra = rules.get("extra_body")
+    written = {"schema": rules["schema"], "extra_body": {"properties": extra} if isinstance(extra, dict) else None}
+    for key, told in written.items():
+        wrong = schema_problem(told) if isinstance(told, dict) else None
+        if wrong is not None:
+            message = f"this is no JSON Schema: {wrong}"
+            found.append(document.value_at(("request", key)).problem("schema", message, "mend it"))
+    return found
 
 
 def profile_names() -> tuple[str, ...]:
@@ -215,21 +308,20 @@ def _document(path: Path) -> tuple[Document, list[Problem]]:
     return document, found
 
 
-def _profile(manifest: Manifest, own: Profile | None) -> tuple[Profile | None, list[Problem]]:
-    """Return the manifest's profile; for an unknown name the nearest, so that the jobs can be checked."""
-    names, name = profile_names(), manifest.provider
-    if own is not None and name:
-        if own.name != name:
-            raise UsageError(f"the manifest asks for the profile {name!r}, and the file given is {own.name!r}")
-        return own, []
-    if name in names or not name:
-        return profile(name) if name else None, []
+def _meant(manifest: Manifest, profiles: Profiles) -> tuple[Profile | None, list[Problem]]:
+    """Return, for a name that no profile has, the nearest, so that the jobs can be checked."""
+    names, name = profiles.names, manifest.provider
+    if not name:
+        return None, []
+    if profiles.file is not None:
+        given = own_profile(profiles.file).name
+        raise UsageError(f"the manifest asks for the profile {name!r}, and the file given is {given!r}")
     near = hints.close(name, names)
     address = ": a manifest cannot decide where the key goes" if "/" in name else ""
     message = f"there is no profile {shown(name)}{address}"
     fix = f"write {near}" if near else f"write one of {', '.join(names)}"
     problem = manifest.document.value_at(("provider",)).problem("unknown-provider", message, fix)
-    return profile(near) if near else None, [problem]
+    return profiles.named(near) if near else None, [problem]
 
 
 def _resource(folder: str) -> Traversable:

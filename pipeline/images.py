@@ -6,7 +6,6 @@ refuse after the request was sent, and it loads an HTTP client at every start. N
 claims to be huge costs nothing here. What follows an image's end is left as it is: cameras write it.
 """
 
-import base64
 import binascii
 import re
 import struct
@@ -78,12 +77,6 @@ def from_data_url(text: str) -> Image | str:
     if isinstance(image, Image) and image.media_type != head[1]:
         return f"it says {head[1]}, and is {image.media_type}"
     return image
-
-
-def as_text(data: bytes, media_type: str, form: str) -> str:
-    """Return an image as it travels in JSON. ``form`` is a profile's ``request.input_reference.image``."""
-    text = base64.b64encode(data).decode("ascii")
-    return f"data:{media_type};base64,{text}" if form == "data_url" else text
 
 
 class _Flaw(Exception):

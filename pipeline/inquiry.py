@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager, nullcontext
 from random import Random
 from typing import TypeVar
 
-from pipeline import listing
+from pipeline import files, listing
 from pipeline.client import VideosClient
 from pipeline.credential import Secret, find_key
 from pipeline.errors import CredentialError, Unreachable, UsageError
@@ -15,7 +15,7 @@ from pipeline.listing import Listing
 from pipeline.preparation import Campaign, Options
 from pipeline.profile import Profile, address
 from pipeline.retrying import repeated
-from pipeline.surroundings import request_schema, simulator
+from pipeline.surroundings import simulator
 from pipeline.videos import Page, Video
 
 _ATTEMPTS = 3
@@ -94,9 +94,11 @@ async def asking(
     key = find_key(profile.auth, environment)
     if url is None and not campaign.simulator.exists():
         raise UsageError(f"{campaign.simulator} is gone, and with it the simulator's jobs")
-    rules = request_schema(profile)
+    rules = files.request_schema(profile.request)
     with nullcontext() if url else simulator(campaign.simulator, rules, now=now) as app:
-        async with VideosClient(url or profile.base_url, key=key, downloads=1, app=app) as client:
+        async with VideosClient(
+            url or profile.base_url or "", profile=profile, key=key, downloads=1, app=app, network=options.network
+        ) as client:
             yield Inquiry(client, key, rng, same_account=options.same_account)
 
 

@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from pipeline import hints, naming
+from pipeline.bodies import inexpressible
 from pipeline.document import Document, Path, Place
 from pipeline.drafts import Draft, Drafted, Drafting, Found
 from pipeline.filenames import Filenames
@@ -19,7 +20,7 @@ from pipeline.references import Unfit, resolved, unfit_size
 from pipeline.sayings import MISSING, Finding, shown
 from pipeline.tables import Number, Row, Table
 from pipeline.templates import ROW_NUMBER, TOO_LONG, TextTooLong, filled, growth
-from pipeline.validation import Schema, edit_at, request_rules
+from pipeline.validation import Schema, checker, edit_at, request_rules
 
 _OURS = frozenset({"id", "tags", "metadata", "extra_body"})
 """Keys of a draft that are no part of its request as they are. The others are in the API's words."""
@@ -55,6 +56,8 @@ class Collected:
     ) -> None:
         self.manifest, self.rules = manifest, rules
         self.check = request_rules(schema)
+        own = rules.extra_body if isinstance(rules.extra_body, Mapping) else None
+        self.check_extra = checker({"properties": own, "additionalProperties": False} if own else {})
         self.images = images
         self.found, self.advice = Found(), Found()
         self.drafting = Drafting(manifest, rules.defaults, self.found, self.advice)
@@ -102,7 +105,12 @@ class Maker:
         unfit = unfit_size(image, request) if image is not None else None
         if unfit is not None:
             self._problem(row, ("input_reference",), *unfit)
-        request |= fields.get("extra_body", {}) if self._all.rules.extra_body else {}
+        extra = fields.get("extra_body", {}) if self._all.rules.extra_body else {}
+        for finding in self._all.check_extra(extra) if extra else ():
+            self._breaks(row, replace(finding, path=("extra_body", *finding.path)))
+        request |= extra
+        for finding in inexpressible(request, self._all.rules):
+            self._breaks(row, finding)
         if self._may_have_a_name(row):
             self._name(row, fields, request)
 

@@ -6,6 +6,8 @@ from typing import Any, TypeVar
 
 import click
 
+from pipeline.client import Network
+from pipeline.files import Profiles
 from pipeline.preparation import Options
 
 FORMATS = ("text", "json", "github", "sarif")
@@ -33,12 +35,20 @@ ADDRESS = (
     click.option("--base-url", metavar="URL", help="Send requests, and the key, to this address instead."),
     click.option("--allow-http", is_flag=True, help="Allow a key over plain http to another machine."),
     click.option("--same-account", is_flag=True, help="The key is another one of the account that paid."),
+    click.option("--proxy", metavar="URL", help="Reach the server through this proxy; the environment's are not used."),
+    click.option(
+        "--ca-file",
+        type=click.Path(dir_okay=False, path_type=Path),
+        metavar="FILE",
+        help="Trust the certificates in this file too.",
+    ),
 )
 PROFILE = click.option(
     "--profile",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="A server's profile of your own; its name is the manifest's provider.",
+    help="A server's profile of your own; its name is the manifest's provider. Else those in your configuration's "
+    "callsheet/profiles count too.",
 )
 SPENDING = (
     click.option("--no-submit", is_flag=True, help="Fetch what is paid; spend nothing."),
@@ -75,6 +85,9 @@ def options_of(
     variables: Sequence[str] = (),
     output: Path = Path("outputs"),
     select: Sequence[str] = (),
+    profile: Path | None = None,
+    proxy: str | None = None,
+    ca_file: Path | None = None,
     **others: Any,
 ) -> Options:
     """Return the options; ``others`` go by the same name here and there."""
@@ -82,7 +95,14 @@ def options_of(
     if any(not (name and equals) for name, equals, _ in pairs):
         raise click.UsageError("--var takes NAME=VALUE")
     named = {name: value for name, _, value in pairs}
-    return Options(output, named, tuple(select), **others)
+    profiles, network = Profiles(profile, _own_profiles()), Network(proxy, ca_file)
+    return Options(output, named, tuple(select), profiles=profiles, network=network, **others)
+
+
+def _own_profiles() -> Path | None:
+    """Return the folder of a person's own profiles, which they need not have. Without a home there is none."""
+    folder = Path(click.get_app_dir("callsheet")) / "profiles"
+    return folder if folder.is_absolute() else None
 
 
 def command_line(verb: str, target: Path, options: Options) -> list[str]:
@@ -90,7 +110,9 @@ def command_line(verb: str, target: Path, options: Options) -> list[str]:
     words = ["callsheet", verb, str(target)]
     words += [] if options.output == Options().output else ["--output", str(options.output)]
     words += [] if options.base_url is None else ["--base-url", options.base_url]
-    words += [] if options.profile is None else ["--profile", str(options.profile)]
+    words += [] if options.profiles.file is None else ["--profile", str(options.profiles.file)]
+    words += [] if options.network.proxy is None else ["--proxy", "URL"]  # it may have a password
+    words += [] if options.network.ca_file is None else ["--ca-file", str(options.network.ca_file)]
     return words + ["--allow-http"] * options.allow_http + ["--same-account"] * options.same_account
 
 

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import files
+from pipeline.client import Network
 from pipeline.credential import Secret, find_key
 from pipeline.errors import UsageError
-from pipeline.files import Loaded
+from pipeline.files import Loaded, Profiles
 from pipeline.images import Image
 from pipeline.inputs import Inputs
 from pipeline.jobs import DOUBTFUL, Job, Spec, State
@@ -30,8 +31,8 @@ from pipeline.report import Estimate, estimate
 class Options:
     """What a person may say beside the manifest. ``output`` holds a folder for each campaign.
 
-    ``profile`` is the file of a profile of their own, ``grace`` the seconds that a signal leaves to what is in flight.
-    ``same_account``: another key is of the same account.
+    ``profiles`` are the profiles that there are, ``network`` is what is between here and the servers, ``grace`` the
+    seconds that a signal leaves to what is in flight. ``same_account``: another key is of the same account.
     """
 
     output: Path = Path("outputs")
@@ -44,7 +45,8 @@ class Options:
     allow_http: bool = False
     same_account: bool = False
     yes: bool = False
-    profile: Path | None = None
+    profiles: Profiles = field(default_factory=Profiles)
+    network: Network = field(default_factory=Network)
     no_submit: bool = False
     resubmit_absent: bool = False
     max_cost: float | None = None
@@ -112,16 +114,16 @@ class Cleared:
 
     @property
     def base_url(self) -> str:
-        return self.url or self.prepared.loaded.profile.base_url
+        return self.url or self.prepared.loaded.profile.base_url or ""
 
 
 def prepare(manifest: Path, options: Options) -> Prepared:
     """Return what ``run`` would do with the same options. Needs no key and no network, and writes nothing."""
     remembered = remembering(options)
-    loaded = files.load(manifest, variables=options.variables, own=options.profile, remembered=remembered)
+    loaded = files.load(manifest, variables=options.variables, profiles=options.profiles, remembered=remembered)
     campaign = Campaign(options.output / loaded.manifest.name)
     settings = _settings(campaign)
-    _check_provider(settings.get("provider"), loaded.profile, campaign)
+    _check_provider(settings.get("provider"), loaded.profile, options.profiles, campaign)
     price = _price(loaded, options)
     loaded = replace(loaded, profile=replace(loaded.profile, price=price))
     selected = selection(loaded.specs, options)
@@ -246,11 +248,10 @@ def _keys(jobs: Iterable[Job]) -> frozenset[tuple[str, str]]:
     return frozenset((job.name, job.request_hash) for job in jobs)
 
 
-def _check_provider(before: str | None, profile: Profile, campaign: Campaign) -> None:
+def _check_provider(before: str | None, profile: Profile, profiles: Profiles, campaign: Campaign) -> None:
     """Refuse to mix simulated videos with real ones: a job that is done is done wherever it was rendered."""
-    if before is None or before == profile.name or before not in files.profile_names():
-        return
-    if "bundled" in {profile.transport, files.profile(before).transport}:
+    earlier = None if before is None or before == profile.name else profiles.named(before)
+    if earlier is not None and "bundled" in {profile.transport, earlier.transport}:
         raise UsageError(
             f"{campaign.folder} was rendered by {before}, and simulated videos are not mixed with real ones: "
             "give the manifest another name, or choose another --output"

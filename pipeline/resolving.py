@@ -17,7 +17,7 @@ from pathlib import Path
 from random import SystemRandom
 from typing import Any
 
-from pipeline import answers, files
+from pipeline import answers
 from pipeline.answers import WAITING, Answer, Question
 from pipeline.blocking import in_threads
 from pipeline.client import SUBMIT_DEADLINE
@@ -163,7 +163,7 @@ async def _fitting_video(
     with reading.opened(campaign.ledger) as connection:
         if reading.claimed(connection, [video_id]):
             raise UsageError(f"{video_id} is, or was, the video of a job of this campaign")
-    profile = profile_of(options.profile, settings)
+    profile = profile_of(options.profiles, settings)
     async with asking(profile, options, campaign, environment=os.environ, now=time.time, rng=SystemRandom()) as server:
         if job.base_url != server.base_url:
             raise UsageError(f"{job.name} was submitted to {job.base_url}, not to {server.base_url}: see --base-url")
@@ -178,9 +178,9 @@ async def _fitting_video(
 
 def _spending(options: Options, settings: Mapping[str, Any], job: Job) -> Spending:
     """Return what one more attempt costs: by the profile, or what the last one did where that is not to be had."""
-    if options.profile is None and settings.get("provider") not in files.profile_names():
+    if options.profiles.file is None and settings.get("provider") not in options.profiles.names:
         return Spending(job, job.price, settings.get("currency"))
-    profile = profile_of(options.profile, settings)
+    profile = profile_of(options.profiles, settings)
     return Spending(job, profile.cost(job.request), profile.price.currency if profile.price else None)
 
 

@@ -9,12 +9,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 from math import inf
 from random import Random
-from typing import Any
 
 import anyio
 
-from pipeline import images
 from pipeline.blocking import Blocking
+from pipeline.bodies import Body, body
 from pipeline.breakers import Signals, Stop
 from pipeline.client import UNTRUSTED, Received, VideosClient
 from pipeline.decisions import Do, Moment
@@ -106,7 +105,7 @@ async def _prepare(tools: Tools, job: Job, moment: Moment) -> Ready | Closed:
     if not await gate.through(partial(_submit_turn, tools)):
         tools.posts.release()
         return Closed()
-    await _asked(tools, job)
+    await _picture(tools, job)
     return Ready(
         idempotency_key=f"{tools.rng.getrandbits(128):032x}",
         base_url=tools.client.base_url,
@@ -132,10 +131,10 @@ def _expiry_threatens(tools: Tools) -> bool:
 async def _submit(tools: Tools, job: Job, moment: Moment) -> PostOutcome:
     assert job.idempotency_key is not None  # noqa: S101  # the ledger's constraints say so too
     try:
-        asked = await _asked(tools, job)
+        image = await _picture(tools, job)
     except StorageError as error:  # since it was looked at: nothing was sent, and the next look ends the run
         return NotSent(Failure(FailureKind.NOT_SENT, str(error)))
-    outcome = await tools.client.create(_sent(tools, job, asked), idempotency_key=job.idempotency_key)
+    outcome = await tools.client.create(_sent(tools, job, image), idempotency_key=job.idempotency_key)
     signals = tools.signals
     if isinstance(outcome, Refusal) and outcome.failure.kind is FailureKind.AUTH and outcome.failure.http_status == 403:
         outcome = await _confirmed(tools, outcome)
@@ -158,22 +157,20 @@ async def _submit(tools: Tools, job: Job, moment: Moment) -> PostOutcome:
     return outcome
 
 
-async def _asked(tools: Tools, job: Job) -> Mapping[str, Any]:
-    """Return the job's request with its image in it, as the profile says that one travels."""
-    reference, form = job.request.get("input_reference"), tools.profile.request.input_reference.image
+async def _picture(tools: Tools, job: Job) -> bytes | None:
+    """Return the bytes of the image that the job begins with, if there is one."""
+    reference = job.request.get("input_reference")
     if not isinstance(reference, Mapping):
-        return job.request
-    assert form is not None  # noqa: S101  # a manifest cannot ask for what its profile does not take
-    media_type = reference["media_type"]
-    text = await tools.blocking(lambda: images.as_text(tools.inputs.read(reference), media_type, form))
-    return {**job.request, "input_reference": text}
+        return None
+    return await tools.blocking(lambda: tools.inputs.read(reference))
 
 
-def _sent(tools: Tools, job: Job, asked: Mapping[str, Any]) -> Mapping[str, Any]:
+def _sent(tools: Tools, job: Job, image: bytes | None) -> Body:
     """Return the request's body: what is asked for, with our reference in it where the server shows it again."""
-    if not tools.profile.abilities.echo:
-        return asked
-    return {**asked, "metadata": {**asked.get("metadata", {}), REFERENCE: job.idempotency_key}}
+    request = job.request
+    if tools.profile.abilities.echo:
+        request = {**request, "metadata": {**request.get("metadata", {}), REFERENCE: job.idempotency_key}}
+    return body(request, tools.profile.request, image)
 
 
 async def _confirmed(tools: Tools, refusal: Refusal) -> Refusal:

@@ -12,6 +12,7 @@ from typing import Any
 
 from pipeline import files
 from pipeline.errors import UsageError
+from pipeline.files import Profiles
 from pipeline.preparation import Campaign
 from pipeline.profile import Profile
 
@@ -27,19 +28,20 @@ def title(campaign: Campaign, settings: Mapping[str, Any]) -> tuple[str, str, st
     return settings.get("name", storable(folder.name)), str(folder), settings.get("currency")
 
 
-def profile_of(own: Path | None, settings: Mapping[str, Any]) -> Profile:
+def profile_of(profiles: Profiles, settings: Mapping[str, Any]) -> Profile:
     """Return the profile of a file of the person's own, or the one that the ledger's last run had.
 
-    Raises UsageError where that is none of ours.
+    Raises UsageError where there is none of that name.
     """
-    if own is not None:
-        return files.own_profile(own)
+    if profiles.file is not None:
+        return files.own_profile(profiles.file)
     name = settings.get("provider")
     if name is None:
         raise UsageError("the ledger does not say whose API it was: give a profile's file with --profile")
-    if name not in files.profile_names():
+    found = profiles.named(name)
+    if found is None:
         raise UsageError(f"the profile {name} is none of ours: give its file with --profile")
-    return files.profile(name)
+    return found
 
 
 def storable(text: str) -> str:
@@ -52,11 +54,6 @@ def rescue_folders(campaign: Campaign, environment: Mapping[str, str]) -> tuple[
     states = environment.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")  # noqa: PTH111  # never raises
     nobodys = states.startswith("~")  # a user without a home
     return (campaign.outputs.videos, *([] if nobodys else [Path(states) / "callsheet"]))
-
-
-def request_schema(profile: Profile) -> dict[str, Any]:
-    """Return the JSON Schema that the profile's requests are held against."""
-    return files.schema(profile.request.schema.removesuffix(".schema.json"))
 
 
 @contextmanager

@@ -20,6 +20,8 @@ def unreadable(error: yaml.YAMLError, text: Text, opened: int) -> tuple[Place, s
     if context and (said in _SAID_LATE or index >= len(text.text)):
         index = context.index
     place, char = text.place(index), text.text[index : index + 1]
+    if said == _NESTED:  # libyaml 0.2.6 has a bound of its own, and reads ahead of what it hands out
+        return place, "too-deep", "nested too deep to be read", "nest less", None
     if text.text.startswith("{{", index):
         return place, *UNQUOTED, unquoted_edit(text, index)
     if char == "\t":
@@ -71,6 +73,7 @@ def unquoted_edit(text: Text, index: int) -> Edit | None:
 
 UNQUOTED = ("unquoted-placeholder", "without quotes, {{ starts a mapping", 'put the whole text in quotes: "{{ name }}"')
 _UNQUOTED_VALUE = re.compile(r"[ \t]*(?:- +)*[\w-]+:[ \t]+(\{\{[^\"\\#\r\n]*?)[ \t]*$")
+_NESTED = "exceeded maximum nesting depth"
 _SAID_LATE = {
     "found unexpected end of stream",
     "found unexpected document indicator",

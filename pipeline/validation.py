@@ -11,7 +11,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any
 
-from jsonschema import Draft202012Validator, ValidationError
+from jsonschema import Draft202012Validator, SchemaError, ValidationError
 from jsonschema.protocols import Validator
 from jsonschema.validators import extend
 
@@ -149,6 +149,18 @@ def edit_at(document: Document, path: Path, new: str, *, on_key: bool) -> Edit |
         return Edit(old, f"[{old}]")
     is_text = on_key or not isinstance(core_value(new), int)
     return Edit(old, f"{old[0]}{new}{old[0]}" if old[0] in "\"'" and is_text and new[0] not in "\"'" else new)
+
+
+def schema_problem(schema: Schema) -> str | None:
+    """Return why a value is no JSON Schema that requests can be held against, or None where it is one."""
+    try:
+        Draft202012Validator.check_schema(schema)
+        _compiled(schema)
+    except SchemaError as error:
+        return f"{error.json_path}: {error.message}"[:300]
+    except (KeyError, RecursionError):
+        return "a $ref leads nowhere, or to itself"
+    return None
 
 
 def _compiled(schema: Schema) -> Any:

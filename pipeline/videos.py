@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from enum import Enum, auto
+from types import MappingProxyType
 from typing import Any
 
 from pipeline.jobs import Failure, FailureKind
@@ -41,6 +42,9 @@ _WORDS = {
     Status.GONE: "expired deleted",
 }
 _STATUS = {word: status for status, words in _WORDS.items() for word in words.split()}
+Words = Mapping[str, Status]
+"""What status words mean at one server, in small letters."""
+_NO_WORDS: Words = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,24 +76,24 @@ class Video:
     raw: bytes = field(default=b"", repr=False)
 
 
-def parse_video(body: bytes, *, created: bool = False) -> Video | None:
-    """Return the Video in an answer's body, or None where there is none.
+def parse_video(body: bytes, words: Words = _NO_WORDS, *, created: bool = False) -> Video | None:
+    """Return the Video in an answer's body, or None where there is none. ``words`` are the server's own status words.
 
     A body is a Video when it has a usable ``id`` and is an ``object: video`` or has a ``status``, whatever the HTTP
     status: vLLM-Omni answers 500 with the Video of a failed job. The answer to a create needs the id alone. An
     unknown word means still at work, never done.
     """
     value = parse_object(body)
-    return None if value is None else _video(value, body, created=created)
+    return None if value is None else _video(value, body, words, created=created)
 
 
-def parse_page(body: bytes, headers: Mapping[str, str]) -> Page | None:
+def parse_page(body: bytes, headers: Mapping[str, str], words: Words = _NO_WORDS) -> Page | None:
     """Return a page of ``GET /videos``, or None for what is none. What is no Video in it is passed over."""
     value = parse_object(body, MAX_PAGE)
     items = value.get("data") if value else None
     if value is None or not isinstance(items, list):
         return None
-    videos = [_video(item, b"") for item in items if isinstance(item, dict)]
+    videos = [_video(item, b"", words) for item in items if isinstance(item, dict)]
     found = tuple(video for video in videos if video is not None)
     last_id = value.get("last_id")
     if not isinstance(last_id, str):
@@ -97,7 +101,7 @@ def parse_page(body: bytes, headers: Mapping[str, str]) -> Page | None:
     return Page(found, last_id, has_more=value.get("has_more") is True, date=_date(headers.get("date", "")))
 
 
-def _video(value: Mapping[str, Any], body: bytes, *, created: bool = False) -> Video | None:
+def _video(value: Mapping[str, Any], body: bytes, words: Words, *, created: bool = False) -> Video | None:
     video_id, word = value.get("id"), value.get("status")
     if not (isinstance(video_id, str) and _ID.fullmatch(video_id)):
         return None
@@ -106,7 +110,7 @@ def _video(value: Mapping[str, Any], body: bytes, *, created: bool = False) -> V
             return None
         word = ""
     word = _storable(word).strip().lower()[:40]
-    status = _STATUS.get(word, Status.ACTIVE)
+    status = words.get(word) or _STATUS.get(word, Status.ACTIVE)
     return Video(
         id=video_id,
         word=word,

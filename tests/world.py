@@ -167,7 +167,9 @@ class World:
             inputs.stage(image)
         with closing(SqliteLedger.create_or_open(self.folder / "ledger.db", now=now, blocking=inline)) as ledger:
             await ledger.enrol(specs, settings={"name": "world", "currency": "USD"}, max_cost=max_cost)
-            async with VideosClient(self.profile.base_url, key=None, downloads=bounds.downloads, app=self) as client:
+            async with VideosClient(
+                self.profile.base_url or "", profile=self.profile, key=None, downloads=bounds.downloads, app=self
+            ) as client:
                 pace = Adaptive(bounds.requests_per_minute / 60)
                 polls = RateLimiter(bounds.polls_per_second)
                 doubt = self.profile.doubt

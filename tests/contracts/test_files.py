@@ -139,7 +139,7 @@ def test_every_profile_is_named_like_its_file_and_its_defaults_are_allowed() -> 
     for name in names:
         profile = files.profile(name)
         assert profile.name == name
-        rules = files.schema(profile.request.schema.removesuffix(".schema.json"))
+        rules = files.request_schema(profile.request)
         request = {**profile.request.defaults, "prompt": "x"}
         assert not list(Draft202012Validator(rules).iter_errors(request))
         assert {"size", "seconds"} <= set(profile.request.defaults)

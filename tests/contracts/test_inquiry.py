@@ -8,6 +8,7 @@ from urllib.parse import parse_qs
 
 import pytest
 
+from pipeline import files
 from pipeline.client import VideosClient
 from pipeline.errors import Unreachable
 from pipeline.inquiry import Inquiry
@@ -43,7 +44,9 @@ class Lists:
 async def whole_list(server: Lists, since: float) -> Listing:
     async def turn() -> None: ...
 
-    async with VideosClient("http://host/v1", key=None, downloads=1, app=server) as client:
+    async with VideosClient(
+        "http://host/v1", profile=files.profile("znapai"), key=None, downloads=1, app=server
+    ) as client:
         asked = Inquiry(client, None, Random(1))
         return await asked.whole_list(since=since, turn=turn, now=lambda: NOW)
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from pipeline import client as clients
+from pipeline import files
+from pipeline.bodies import Body
 from pipeline.client import Received, VideosClient, may_not_follow
 from pipeline.credential import find_key
 from pipeline.evidence import Acceptance, Ambiguity, BadFile, NotSent, NotThere, Refusal, Seen, Silence
@@ -20,7 +22,9 @@ from pipeline.jobs import FailureKind
 from pipeline.profile import Auth
 
 KEY = "sk-CANARY-0123456789"
+PROFILE = files.profile("znapai")
 REQUEST = {"model": "sora-2", "prompt": "A city ünder glass", "size": "1280x720", "seconds": "4"}
+BODY = Body("json", REQUEST)
 VIDEO = b'{"id": "video_1", "object": "video", "status": "queued"}'
 
 
@@ -114,12 +118,12 @@ def nobody() -> Iterator[str]:
 
 
 def client(url: str) -> VideosClient:
-    return VideosClient(url, key=find_key(Auth("bearer", ("K",)), {"K": KEY}), downloads=2)
+    return VideosClient(url, profile=PROFILE, key=find_key(Auth("bearer", ("K",)), {"K": KEY}), downloads=2)
 
 
 async def create(url: str) -> object:
     async with client(url) as opened:
-        return await opened.create(REQUEST, idempotency_key="key-1")
+        return await opened.create(BODY, idempotency_key="key-1")
 
 
 async def test_a_post_says_who_pays_what_for_and_which_attempt_it_is() -> None:
@@ -189,7 +193,7 @@ async def test_two_posts_never_share_a_connection() -> None:
     with serving(answer(200, VIDEO), answer(200, VIDEO)) as server:
         async with client(server.url) as opened:
             for key in ("a", "b"):
-                assert isinstance(await opened.create(REQUEST, idempotency_key=key), Acceptance)
+                assert isinstance(await opened.create(BODY, idempotency_key=key), Acceptance)
         assert server.connections == len(server.requests) == 2
 
 

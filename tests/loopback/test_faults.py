@@ -15,7 +15,7 @@ from pathlib import Path
 import anyio
 import pytest
 import trustme
-from loopback.test_client import KEY, REQUEST, VIDEO, answer, client, serving
+from loopback.test_client import BODY, KEY, REQUEST, VIDEO, answer, client, serving
 
 from pipeline.client import UNTRUSTED, Received
 from pipeline.evidence import Acceptance, Ambiguity, BadFile, Fetched, NotSent, Silence
@@ -69,7 +69,7 @@ async def test_an_answer_that_is_packed_is_not_unpacked(tmp_path: Path) -> None:
         async with client(server.url) as opened:
             tracemalloc.start()
             try:
-                outcome = await opened.create(REQUEST, idempotency_key="key-1")
+                outcome = await opened.create(BODY, idempotency_key="key-1")
                 polled = await opened.retrieve("v")
                 assert tracemalloc.get_traced_memory()[1] < 8 << 20
             finally:
@@ -106,7 +106,7 @@ LENGTH = f"HTTP/1.1 200 OK\r\nContent-Length: {len(CHUNK) * MANY}\r\n\r\n".encod
 async def test_an_answer_without_end_is_read_no_further_than_an_answer_goes() -> None:
     with sending(LENGTH, CHUNK, MANY) as (url, _):
         async with client(url) as opened:
-            outcome = await opened.create(REQUEST, idempotency_key="key-1")
+            outcome = await opened.create(BODY, idempotency_key="key-1")
     assert isinstance(outcome, Ambiguity)
     assert 1 << 20 < len(outcome.raw) < 2 << 20
 
@@ -183,7 +183,7 @@ async def test_a_hundred_polls_share_a_handful_of_connections() -> None:
 async def test_a_server_whose_encryption_cannot_be_trusted_is_told_nothing() -> None:
     with sending(b"HTTP/1.1 400 Bad Request\r\n\r\n", b"", 1) as (url, received):  # it speaks no TLS at all
         async with client(url.replace("http:", "https:")) as opened:
-            outcome = await opened.create(REQUEST, idempotency_key="key-1")
+            outcome = await opened.create(BODY, idempotency_key="key-1")
     assert isinstance(outcome, NotSent)
     assert not any(secret in received[0] for secret in (KEY.encode(), b"prompt", b"POST"))
 
@@ -202,7 +202,7 @@ async def test_a_certificate_that_nobody_trusts_is_told_nothing_and_said() -> No
         thread = threading.Thread(target=serve)
         thread.start()
         async with client(f"https://127.0.0.1:{listener.getsockname()[1]}/v1") as opened:
-            outcome = await opened.create(REQUEST, idempotency_key="key-1")
+            outcome = await opened.create(BODY, idempotency_key="key-1")
         thread.join(10)
     assert isinstance(outcome, NotSent)
     assert (outcome.failure.code, bytes(received)) == (UNTRUSTED, b"")
@@ -212,7 +212,7 @@ async def test_a_certificate_that_nobody_trusts_is_told_nothing_and_said() -> No
 async def test_a_redirect_of_a_submission_is_not_followed(status: int) -> None:
     with serving(answer(status, b"", Location="/v1/elsewhere"), answer(200, VIDEO)) as server:
         async with client(server.url) as opened:
-            outcome = await opened.create(REQUEST, idempotency_key="key-1")
+            outcome = await opened.create(BODY, idempotency_key="key-1")
         assert isinstance(outcome, Ambiguity)
         assert len(server.requests) == 1
 
@@ -224,6 +224,6 @@ async def test_a_proxy_of_the_environment_is_not_used(monkeypatch: pytest.Monkey
         for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
             monkeypatch.setenv(name, proxy.url)
         async with client(server.url) as opened:
-            outcome = await opened.create(REQUEST, idempotency_key="key-1")
+            outcome = await opened.create(BODY, idempotency_key="key-1")
         assert isinstance(outcome, Acceptance)
         assert proxy.requests == []

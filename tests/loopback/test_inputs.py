@@ -25,6 +25,7 @@ from pipeline.files import Loaded
 from pipeline.images import Image
 from pipeline.jobs import Job
 from pipeline.preparation import Campaign, Cleared, Options, Prepared, compared, prepare, selection
+from pipeline.profile import Travel
 from pipeline.report import Status, estimate
 
 MANIFEST = """\
@@ -44,7 +45,7 @@ auth: { scheme: none }
 request:
   schema: sora-request.schema.json
   defaults: { model: sora-2, size: 1280x720, seconds: "4" }
-  input_reference: { image: base64 }
+  input_reference: { image: { as: base64 } }
 poll: { first: 0.1, interval: 0.1, slowest: 0.5 }
 limits: { requests_per_minute: 6000, max_in_flight: 20, polls_per_second: 50, downloads: 4 }
 price: { currency: USD, per_second: { sora-2: 0 } }
@@ -248,15 +249,15 @@ def test_every_document_names_the_image_and_none_has_it(folder: Path, server: Ga
 
 def test_the_rules_of_a_profile_for_images(folder: Path) -> None:
     rules = files.own_profile(folder / "plain.yaml").request.input_reference
-    assert (rules.image, rules.url) == ("base64", False)
+    assert (rules.image, rules.url) == (Travel("base64"), None)
     for name in ("znapai", "simulator"):
         rules = files.profile(name).request.input_reference
-        assert (rules.image, rules.url) == ("base64", True)
+        assert (rules.image, rules.url) == (Travel("base64"), Travel("text"))
     silent = folder / "silent.yaml"
-    silent.write_text(PROFILE.replace("  input_reference: { image: base64 }\n", ""))
+    silent.write_text(PROFILE.replace("  input_reference: { image: { as: base64 } }\n", ""))
     rules = files.own_profile(silent).request.input_reference
-    assert (rules.image, rules.url) == (None, False)
-    for wrong in ("{ image: multipart }", "{ url: maybe }", "{ file: true }", "yes"):
-        silent.write_text(PROFILE.replace("{ image: base64 }", wrong))
+    assert (rules.image, rules.url) == (None, None)
+    for wrong in ("{ image: base64 }", "{ image: { as: ftp } }", "{ url: maybe }", "{ file: true }", "yes"):
+        silent.write_text(PROFILE.replace("{ image: { as: base64 } }", wrong))
         with pytest.raises(ManifestError):
             files.own_profile(silent)

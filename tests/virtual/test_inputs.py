@@ -15,7 +15,7 @@ from pipeline.errors import StorageError
 from pipeline.events import Event, Intended
 from pipeline.images import Image
 from pipeline.jobs import Job, Spec, State
-from pipeline.profile import Abilities, ReferenceRules
+from pipeline.profile import Abilities, ReferenceRules, Travel
 
 LOST = does_and_then(breaks(httpx.ReadError("cut")))
 
@@ -61,7 +61,7 @@ def staged(world: World, picture: Image) -> Path:
 async def test_the_server_gets_the_images_bytes_in_the_form_that_its_profile_names(
     world: World, form: str, head: str
 ) -> None:
-    request = replace(world.profile.request, input_reference=ReferenceRules(form))
+    request = replace(world.profile.request, input_reference=ReferenceRules(Travel(form)))
     world.profile = replace(world.profile, request=request)
     bodies = listening(world)
     await world.run([job_with(FOX), job_with(CROW, 2), spec(3)], images=[FOX, CROW])
