@@ -40,6 +40,17 @@ class Body:
     fields: Mapping[str, Any]
     file: File | None = None
 
+    def arguments(self, *, boundary: str) -> dict[str, Any]:
+        """Return httpx's arguments for it: the same bytes every time, as an idempotency key may be repeated."""
+        if self.encoding == "json":
+            return {"content": canonical_json(self.fields).encode(), "headers": {"Content-Type": "application/json"}}
+        if self.encoding == "form":
+            return {"data": self.fields}
+        parts: list[tuple[str, Any]] = [(name, (None, text)) for name, text in self.fields.items()]
+        if self.file is not None:
+            parts.append((self.file.field, (self.file.name, self.file.data, self.file.media_type)))
+        return {"files": parts, "headers": {"Content-Type": f"multipart/form-data; boundary={boundary}"}}
+
 
 def body(request: Mapping[str, Any], rules: RequestRules, image: bytes | None) -> Body:
     """Return what is sent for the request. ``image`` has the bytes that its ``input_reference`` stands for."""

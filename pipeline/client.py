@@ -8,15 +8,12 @@ stands before each pool, because httpx's pool leaks connections on cancellation 
 import base64
 import binascii
 import hashlib
-import ipaddress
 import re
 import socket
-import ssl
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote
 
@@ -26,7 +23,6 @@ import httpx
 from pipeline import __version__
 from pipeline.bodies import Body
 from pipeline.credential import Secret
-from pipeline.errors import UsageError
 from pipeline.evidence import (
     Acceptance,
     Ambiguity,
@@ -39,7 +35,8 @@ from pipeline.evidence import (
     Seen,
     Silence,
 )
-from pipeline.jobs import Failure, FailureKind, canonical_json
+from pipeline.jobs import Failure, FailureKind
+from pipeline.network import DIRECT, Network, may_not_follow
 from pipeline.profile import Profile
 from pipeline.retrying import retry_after
 from pipeline.videos import MAX_JSON, MAX_PAGE, Page, parse_failure, parse_object, parse_page, parse_video, request_id
@@ -91,36 +88,6 @@ class _Answer:
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Network:
-    """What a corporate network wants: a proxy's URL, and a file with certificates to trust besides the known ones.
-
-    Only a person says so: neither a manifest nor a profile does, and the environment's proxies are not looked at.
-    """
-
-    proxy: str | None = None
-    ca_file: Path | None = None
-
-    def trust(self) -> ssl.SSLContext:
-        """Return whom TLS trusts. Raises UsageError for a file without certificates."""
-        context = httpx.create_ssl_context(trust_env=False)
-        if self.ca_file is not None:
-            try:
-                context.load_verify_locations(self.ca_file)
-            except OSError as error:  # ssl.SSLError is one
-                raise UsageError(f"{self.ca_file} has no certificates that can be read: {error.strerror}") from error
-        return context
-
-    def proxied(self) -> httpx.Proxy | None:
-        """Return the proxy. Raises UsageError for what is no http or https URL."""
-        if self.proxy is None:
-            return None
-        try:
-            return httpx.Proxy(self.proxy)
-        except (ValueError, httpx.InvalidURL):
-            raise UsageError("--proxy takes an address like http://proxy.example:3128") from None  # it has a password
-
-
 class VideosClient:
     """POST and GET of ``/v1/videos`` at one address, with one key. Use as an async context manager."""
 
@@ -132,7 +99,7 @@ class VideosClient:
         key: Secret | None,
         downloads: int,
         app: Callable[..., Any] | None = None,
-        network: Network = Network(),
+        network: Network = DIRECT,
     ) -> None:
         """``app`` is an ASGI application that answers instead of the network.
 
@@ -178,7 +145,7 @@ class VideosClient:
 
     async def create(self, body: Body, *, idempotency_key: str) -> PostOutcome:
         """Send one POST, and say what is certain about it. Run it shielded: a cancelled POST is an unknown one."""
-        content = _content(body, boundary=f"callsheet-{idempotency_key}")
+        content = body.arguments(boundary=f"callsheet-{idempotency_key}")
         content["headers"] = {**content.get("headers", {}), "Idempotency-Key": idempotency_key}
         answer = None
         with anyio.move_on_after(SUBMIT_DEADLINE):
@@ -355,27 +322,6 @@ def _post_outcome(answer: _Answer, profile: Profile) -> PostOutcome:
     if clean:
         return Refusal(failure, retry_after(answer.headers), answer.body)
     return Ambiguity(failure, answer.body)
-
-
-def may_not_follow(home: Iterable[str], target: Iterable[str]) -> bool:
-    """Tell whether a redirect leads from the internet into a private network: no server sends us to our neighbours."""
-    return all(_is_public(address) for address in home) and not all(_is_public(address) for address in target)
-
-
-def _is_public(address: str) -> bool:
-    return ipaddress.ip_address(address.partition("%")[0]).is_global
-
-
-def _content(body: Body, *, boundary: str) -> dict[str, Any]:
-    """Return httpx's arguments for the body: the same bytes every time, as a key may be repeated."""
-    if body.encoding == "json":
-        return {"content": canonical_json(body.fields).encode(), "headers": {"Content-Type": "application/json"}}
-    if body.encoding == "form":
-        return {"data": body.fields}
-    parts: list[tuple[str, Any]] = [(name, (None, text)) for name, text in body.fields.items()]
-    if body.file is not None:
-        parts.append((body.file.field, (body.file.name, body.file.data, body.file.media_type)))
-    return {"files": parts, "headers": {"Content-Type": f"multipart/form-data; boundary={boundary}"}}
 
 
 def _digests(headers: Mapping[str, str]) -> Iterable[tuple[str, bytes]]:

@@ -6,8 +6,8 @@ from typing import Any, TypeVar
 
 import click
 
-from pipeline.client import Network
 from pipeline.files import Profiles
+from pipeline.network import Network
 from pipeline.preparation import Options
 
 FORMATS = ("text", "json", "github", "sarif")

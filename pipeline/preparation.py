@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import files
-from pipeline.client import Network
 from pipeline.credential import Secret, find_key
 from pipeline.errors import UsageError
 from pipeline.files import Loaded, Profiles
@@ -21,6 +20,7 @@ from pipeline.images import Image
 from pipeline.inputs import Inputs
 from pipeline.jobs import DOUBTFUL, Job, Spec, State
 from pipeline.ledger import reading
+from pipeline.network import Network
 from pipeline.outputs import Outputs
 from pipeline.plan import Fate, Plan, compare
 from pipeline.profile import Price, Profile, address

@@ -228,7 +228,7 @@ def address(profile: Profile, base_url: str | None, environment: Mapping[str, st
     url = (override or profile.base_url or "").rstrip("/")
     if not url:
         raise UsageError(
-            f"the profile {profile.name} is of many servers and has no address: give it with --base-url or in {variable}"
+            f"the profile {profile.name} is of many servers and has no address: say it with --base-url or {variable}"
         )
     if not _ADDRESS.fullmatch(url) or not _is_host(url):
         shown = re.sub("//.*@", "//***@", url)

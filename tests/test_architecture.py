@@ -21,7 +21,7 @@ FLOORS = [
        drafts making matrix advice images references edits explaining
        profile bodies credential mp4 events evidence decisions plan limits blocking retrying report
        breakers listing matching answers audits sidecars clock rules annotations""",
-    "client files folder including parquet pages starter inputs outputs custody ledger simulator",
+    "client network files folder including parquet pages starter inputs outputs custody ledger simulator",
     "steps runner supervision fixing preparation reconciliation surroundings inquiry rebuilding",
     "commands resolving aftercare authoring",
     "render progress documents stories options cli",
@@ -31,6 +31,7 @@ FLOORS = [
 MINGLING = {0, 1}
 #: The only imports across one of the other floors.
 ACROSS = {
+    ("client", "network"),
     ("files", "folder"),
     ("files", "including"),
     ("folder", "parquet"),
@@ -58,7 +59,7 @@ LIBRARIES = {
     "asyncio": "",
     "av": "simulator",
     "click": "cli options",
-    "httpx": "client",
+    "httpx": "client network",
     "jsonschema": "sayings validation simulator.refusals",
     "PIL": "simulator",
     "pyarrow": "parquet",

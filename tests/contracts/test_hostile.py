@@ -67,7 +67,7 @@ def bomb(levels: int, line: Callable[[int], str]) -> str:
 
 
 TEXTS: dict[str, tuple[Callable[[], str | bytes], str, str]] = {
-    "100,000 brackets": (lambda: f"x: {'[' * 100_000}", "too-deep", "64 levels"),
+    "100,000 brackets": (lambda: f"x: {'[' * 100_000}", "too-deep", "nested"),
     "100,000 dashes": (lambda: f"x:\n {'- ' * 100_000}", "too-deep", "64 levels"),
     "100,000 mappings in flow": (lambda: f"x: {'{a: ' * 100_000}", "too-deep", "64 levels"),
     "7,000 block mappings": (lambda: "".join(f"{' ' * depth}a:\n" for depth in range(7_000)), "too-deep", "64 levels"),

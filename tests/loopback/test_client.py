@@ -15,10 +15,11 @@ import pytest
 from pipeline import client as clients
 from pipeline import files
 from pipeline.bodies import Body
-from pipeline.client import Received, VideosClient, may_not_follow
+from pipeline.client import Received, VideosClient
 from pipeline.credential import find_key
 from pipeline.evidence import Acceptance, Ambiguity, BadFile, NotSent, NotThere, Refusal, Seen, Silence
 from pipeline.jobs import FailureKind
+from pipeline.network import may_not_follow
 from pipeline.profile import Auth
 
 KEY = "sk-CANARY-0123456789"

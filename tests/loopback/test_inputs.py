@@ -21,7 +21,7 @@ from jsonschema import Draft202012Validator
 from pipeline import commands, files, report
 from pipeline.errors import ManifestError, StorageError
 from pipeline.events import Doubted, Event
-from pipeline.files import Loaded
+from pipeline.files import Loaded, Profiles
 from pipeline.images import Image
 from pipeline.jobs import Job
 from pipeline.preparation import Campaign, Cleared, Options, Prepared, compared, prepare, selection
@@ -114,7 +114,7 @@ def cleared(
     select: tuple[str, ...] = (),
 ) -> Cleared:
     """Return the campaign as it is before a run. ``held`` are the images whose originals could be read."""
-    options = Options(folder / "outputs", profile=folder / profile, select=select, base_url=url, yes=True)
+    options = Options(folder / "outputs", profiles=Profiles(folder / profile), select=select, base_url=url, yes=True)
     loaded = with_images(prepare(folder / "trip.yaml", options).loaded, held)
     campaign, selected = Campaign(folder / "outputs/trip"), selection(loaded.specs, options)
     plan = compared(campaign, loaded, selected)
