@@ -21,7 +21,6 @@ from pipeline.blocking import in_threads
 from pipeline.breakers import Signals, Stop
 from pipeline.client import POSTS_AT_ONCE, VideosClient
 from pipeline.clock import steady
-from pipeline.decisions import policy
 from pipeline.errors import LedgerError, StorageError
 from pipeline.events import Renamed
 from pipeline.files import Loaded
@@ -31,6 +30,7 @@ from pipeline.ledger.home import moved_in, was_run
 from pipeline.ledger.lock import Lock, run_lock
 from pipeline.ledger.store import SqliteLedger
 from pipeline.limits import Adaptive, Contact, Places, RateLimiter, Slots
+from pipeline.policies import policy
 from pipeline.preparation import (
     Campaign,
     Cleared,
@@ -171,7 +171,9 @@ async def _run(cleared: Cleared, ledger: SqliteLedger, now: Callable[[], float],
                 ledger=ledger,
                 tools=_tools(cleared, ledger, client, signals, now),
                 slots=Slots(limits.max_in_flight),
-                policy=policy(profile, resubmit_absent=cleared.options.resubmit_absent),
+                policy=policy(
+                    profile, retry=prepared.loaded.manifest.retry, resubmit_absent=cleared.options.resubmit_absent
+                ),
                 wanted=lambda job: job.name in prepared.selected,
                 observe=progress.observe,
             )

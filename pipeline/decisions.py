@@ -25,6 +25,7 @@ from pipeline.events import (
     Published,
     Refused,
     Resubmitted,
+    Retried,
     Returned,
     Stuck,
     Verified,
@@ -49,8 +50,8 @@ from pipeline.evidence import (
     Silence,
     Unreadable,
 )
-from pipeline.jobs import FOR_A_PERSON, OVER, Failure, FailureKind, Job, State
-from pipeline.profile import Profile
+from pipeline.jobs import Failure, FailureKind, Job, State
+from pipeline.policies import Policy
 from pipeline.videos import Status, Video
 
 
@@ -81,51 +82,6 @@ class Moment:
     now: float
     tries: int = 1
     waited: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """The numbers in the decisions. Seconds and counts.
-
-    ``replay``: the profile says that a repeated Idempotency-Key never creates a second job; it is believed for
-    ``key_life``, and though the intent lies ``skew`` ahead, as the clock was set. ``listing``: the profile says that
-    the server lists its jobs. What the lists of one run, ``between`` apart, have not shown for ``settle`` and at least
-    two more, was probably never created: a request can hardly be under way for longer. Counted by the run's own clock
-    from its first list, which is later than any POST of the job: the wall clock may jump, and the machine may sleep
-    between an intent and its POST. That is an assumption all the same, so the job is held then, unless a person said
-    ``resubmit_absent``.
-
-    The others bound how long an answer that may still change is asked for again: an id that the server stopped
-    knowing may be replication lag, a content that is not there may be a few seconds behind its status.
-    """
-
-    replay: bool = False
-    replays: int = 3
-    key_life: float = 12 * 3600.0
-    skew: float = 60.0
-    listing: bool = False
-    settle: float = 900.0
-    between: float = 60.0
-    resubmit_absent: bool = False
-    lost_polls: int = 10
-    lost_after: float = 900.0
-    stuck_after: float = 6 * 3600.0
-    content_after: float = 900.0
-    bad_files: int = 3
-    silences: int = 20
-
-
-def policy(profile: Profile, *, resubmit_absent: bool = False) -> Policy:
-    """Return the numbers for a server."""
-    able, doubt = profile.abilities, profile.doubt
-    return Policy(
-        replay=able.idempotency,
-        listing=able.list,
-        key_life=doubt.key_life,
-        settle=doubt.settle,
-        between=doubt.between,
-        resubmit_absent=resubmit_absent,
-    )
 
 
 Action = Event | Do | None
@@ -253,6 +209,30 @@ def _still_active(job: Job, video: Video, m: Moment, p: Policy) -> Action:
     return Do.POLL
 
 
+def may_be_sent_again(p: Policy, job: Job) -> bool:
+    """Tell whether a job that is over may be sent once more, by the manifest's word or the profile's."""
+    return job.failure is not None and _once_more(job, job.failure, p) is not None
+
+
+def _try_again(job: Job, e: Evidence, m: Moment, p: Policy) -> Action:
+    return _once_more(job, job.failure, p) if job.failure else None
+
+
+def _once_more(job: Job, failure: Failure, p: Policy) -> Action:
+    kind = failure.kind
+    if kind not in p.again or job.approvals + 1 >= p.attempts:
+        return None
+    cost = 0.0 if job.video_id is None or kind in p.unbilled else job.price or 0.0
+    by = "unbilled" if kind in p.unbilled else "retry"
+    return Retried(by=f"{by}: {kind}", approvals=job.approvals + 1, sunk=job.sunk + cost, failure=failure)
+
+
+def _bad_file(job: Job, e: BadFile, m: Moment, p: Policy) -> Action:
+    if m.tries < p.bad_files:
+        return Do.DOWNLOAD
+    return _once_more(job, e.failure, p)
+
+
 def _unknown_id(job: Job, e: NotThere, m: Moment, p: Policy) -> Action:
     if m.tries < p.lost_polls or m.waited < p.lost_after:
         return Do.POLL
@@ -328,23 +308,27 @@ _DECISIONS: Mapping[tuple[State, type[Evidence]], Callable[..., Action]] = {
     (_S.COMPLETED, Recorded): _always(Do.DOWNLOAD),
     (_S.COMPLETED, Fetched): _verified,
     (_S.COMPLETED, NotThere): _no_content,
-    (_S.COMPLETED, BadFile): _at_most(Do.DOWNLOAD, lambda p: p.bad_files),
+    (_S.COMPLETED, BadFile): _bad_file,
     (_S.COMPLETED, Silence): _at_most(Do.DOWNLOAD, lambda p: p.silences),
     (_S.VERIFIED, Found): _always(Do.PLACE),
     (_S.VERIFIED, Recorded): _always(Do.PLACE),
     (_S.VERIFIED, Placed): lambda job, e, m, p: Published(path=e.path),
     (_S.VERIFIED, NoFile): _missing,
     (_S.DONE, NoFile): _missing,
-    **{(state, Recorded): _leave for state in OVER | FOR_A_PERSON | {_S.DONE}},
-    **{(state, Found): _leave for state in (_S.FAILED, _S.DONE)},
+    **{(state, Recorded): _leave for state in (_S.HELD, _S.STUCK, _S.DONE)},
+    **{(state, Recorded): _try_again for state in (_S.FAILED, _S.EXPIRED, _S.LOST)},
+    (_S.DONE, Found): _leave,
+    (_S.FAILED, Found): _try_again,
     # A file that was here before may be again.
-    (_S.EXPIRED, Found): lambda job, e, m, p: Do.PLACE if job.sha256 else None,
+    (_S.EXPIRED, Found): lambda job, e, m, p: Do.PLACE if job.sha256 else _try_again(job, e, m, p),
     (_S.EXPIRED, Placed): lambda job, e, m, p: Published(path=e.path),
-    (_S.EXPIRED, NoFile): _leave,
+    (_S.EXPIRED, NoFile): _try_again,
     (_S.STUCK, Found): _always(Do.POLL),
     (_S.LOST, Found): lambda job, e, m, p: Do.PLACE if job.sha256 else Do.POLL,
     (_S.LOST, Placed): lambda job, e, m, p: Published(path=e.path),
     (_S.LOST, NoFile): _always(Do.POLL),
     **{(state, Seen): _seen for state in (_S.LOST, _S.STUCK)},
-    **{(state, kind): _leave for state in (_S.LOST, _S.STUCK) for kind in (NotThere, Silence)},
+    (_S.LOST, NotThere): _try_again,
+    (_S.STUCK, NotThere): _leave,
+    **{(state, Silence): _leave for state in (_S.LOST, _S.STUCK)},
 }

@@ -110,6 +110,19 @@ class Reprieved(_Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Retried(_Event):
+    """The manifest allows one more attempt after this failure, or the profile says that it is not billed."""
+
+    by: str
+    approvals: int
+    sunk: float
+    failure: Failure
+    video_id: None = None
+    submitted_at: None = None
+    expires_at: None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Progressed(_Event):
     """The server uses another word for the job than before."""
 
@@ -199,6 +212,7 @@ Event = (
     | Resubmitted
     | Abandoned
     | Reprieved
+    | Retried
     | Progressed
     | Completed
     | Failed
@@ -215,6 +229,7 @@ _S = State
 _FOUND: Mapping[type[Event], State] = {Adopted: _S.SUBMITTED}
 _BY_A_PERSON: Mapping[type[Event], State] = {Resubmitted: _S.PLANNED, Abandoned: _S.FAILED}
 _PUT_BACK: Mapping[type[Event], State] = {Published: _S.DONE}
+_ONCE_MORE: Mapping[type[Event], State] = {Retried: _S.PLANNED}
 _SHOWN_AGAIN: Mapping[type[Event], State] = {
     Progressed: _S.SUBMITTED,
     Completed: _S.COMPLETED,
@@ -240,15 +255,15 @@ _MOVES: Mapping[State, Mapping[type[Event], State]] = {
         Lost: _S.LOST,
         Stuck: _S.STUCK,
     },
-    _S.COMPLETED: {Verified: _S.VERIFIED, Expired: _S.EXPIRED, Lost: _S.LOST},
+    _S.COMPLETED: {Verified: _S.VERIFIED, Expired: _S.EXPIRED, Lost: _S.LOST, **_ONCE_MORE},
     _S.VERIFIED: {Published: _S.DONE, Missing: _S.COMPLETED},
     _S.DONE: {Missing: _S.COMPLETED},
-    # The file's triggers let back only what was refused, and never what may have been paid.
-    _S.FAILED: {Reprieved: _S.PLANNED},
+    # The file's triggers let back only what was refused; what may have been paid needs a word that it may be again.
+    _S.FAILED: {Reprieved: _S.PLANNED, **_ONCE_MORE},
     # A file that was here before may come back to the disk.
-    _S.EXPIRED: _PUT_BACK,
+    _S.EXPIRED: {**_PUT_BACK, **_ONCE_MORE},
     # Asked for once more by every run: a poll is free, and the video is paid.
-    _S.LOST: {**_SHOWN_AGAIN, **_PUT_BACK, **_BY_A_PERSON},
+    _S.LOST: {**_SHOWN_AGAIN, **_PUT_BACK, **_BY_A_PERSON, **_ONCE_MORE},
     _S.STUCK: {**_SHOWN_AGAIN, **_BY_A_PERSON},
 }
 

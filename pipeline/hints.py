@@ -32,6 +32,8 @@ _WORDS = {
     "extra_body": "extra extra_params extra_fields",
     "include": "includes import imports extends",
     "budget": "costs money",
+    "retry": "retries retry_policy on_failure",
+    "max_attempts": "attempts max_retries max_tries tries",
     "max_cost": "max_budget max_spend limit_usd",
     "limits": "limit rate_limits rate_limit",
     "output": "outputs out",

@@ -143,11 +143,11 @@ class Slots:
     def release(self) -> None:
         self._taken -= 1
         self._changed.set()
+        self._changed = anyio.Event()
 
     async def free(self) -> None:
-        """Return when a slot is free. One waits at a time, and takes it before anything else happens."""
+        """Return when a slot is free. Who waited takes it before anything else happens."""
         while self._taken >= self._limit:
-            self._changed = anyio.Event()
             await self._changed.wait()
 
 

@@ -65,7 +65,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """``limits`` and ``budget`` hold what the manifest says of them. ``document`` is the file that was asked for.
+    """``limits``, ``budget`` and ``retry`` hold what the manifest says. ``document`` is the file that was asked for.
 
     ``remembered`` are those of the ``variables`` that an earlier command was given.
     """
@@ -75,6 +75,7 @@ class Manifest:
     provider: str
     limits: Mapping[str, Any]
     budget: Mapping[str, Any]
+    retry: Mapping[str, Any]
     filename: str
     variables: Mapping[str, str]
     remembered: Mapping[str, str]
@@ -133,6 +134,7 @@ def assembled(
         provider=value.get("provider", ""),
         limits={name: int(limit) if limit == int(limit) else limit for name, limit in value.get("limits", {}).items()},
         budget=value.get("budget", {}),
+        retry=value.get("retry", {}),
         filename=value.get("output", {}).get("filename", FILENAME),
         variables={**texts, **kept, **variables},
         remembered=kept,

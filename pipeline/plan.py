@@ -1,7 +1,7 @@
 """What a run would do, and why: the manifest's jobs held against the ledger's. Pure."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -80,13 +80,15 @@ def compare(
     selected: frozenset[str],
     missing: frozenset[tuple[str, str]] = frozenset(),
     back: frozenset[tuple[str, str]] = frozenset(),
+    again: Callable[[Job], bool] = lambda job: False,
     listing: bool = False,
 ) -> Plan:
     """Return what a run would do.
 
     ``selected`` are the names that may be submitted; what is paid is continued whether selected or not. ``missing``
     are names and hashes of jobs that are done and whose file is not on the disk, ``back`` of jobs that are expired or
-    lost and whose file is. ``listing``: the server has a list, in which jobs that are held are looked for.
+    lost and whose file is. ``again`` tells whether what failed may be sent once more. ``listing``: the server has a
+    list, in which jobs that are held are looked for.
     """
     ledger = {(job.name, job.request_hash): job for job in jobs}
     asked = {(spec.name, spec.request_hash) for spec in specs}
@@ -107,6 +109,8 @@ def compare(
             fate, reason = Fate.CONTINUE, "its file is gone from the disk: to be downloaded again"
         elif job.state in {State.EXPIRED, State.LOST} and (job.name, job.request_hash) in back:
             fate, reason = Fate.CONTINUE, "its file is on the disk again"
+        elif job.state in OVER and spec.name in selected and again(job):
+            fate, reason = Fate.SUBMIT, f"{reason} ({job.failure.kind if job.failure else job.state}): tried once more"
         elif job.name != spec.name:
             reason = f"{reason}; was called {job.name}"
         return Item(spec.name, fate, reason, spec, job)

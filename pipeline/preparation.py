@@ -14,6 +14,7 @@ from typing import Any
 
 from pipeline import files
 from pipeline.credential import Secret, find_key
+from pipeline.decisions import may_be_sent_again
 from pipeline.errors import UsageError
 from pipeline.files import Loaded, Profiles
 from pipeline.images import Image
@@ -23,6 +24,7 @@ from pipeline.ledger import reading
 from pipeline.network import Network
 from pipeline.outputs import Outputs
 from pipeline.plan import Fate, Plan, compare
+from pipeline.policies import policy
 from pipeline.profile import Price, Profile, address
 from pipeline.report import Estimate, estimate
 
@@ -225,6 +227,7 @@ def compared(campaign: Campaign, loaded: Loaded, selected: frozenset[str]) -> Pl
         selected=selected,
         missing=_keys(missing),
         back=_keys(back),
+        again=partial(may_be_sent_again, policy(loaded.profile, retry=loaded.manifest.retry)),
         listing=loaded.profile.abilities.list,
     )
 

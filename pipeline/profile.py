@@ -100,7 +100,7 @@ class Content:
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """How long a request without an answer may still be carried out, in seconds; see ``decisions.Policy``.
+    """How long a request without an answer may still be carried out, in seconds; see ``policies.Policy``.
 
     ``refusals``: the HTTP statuses that prove that nothing was created.
     """

@@ -21,7 +21,7 @@ from pipeline import answers
 from pipeline.answers import WAITING, Answer, Question
 from pipeline.blocking import in_threads
 from pipeline.client import SUBMIT_DEADLINE
-from pipeline.decisions import Moment, Policy, next_action
+from pipeline.decisions import Moment, next_action
 from pipeline.errors import UsageError
 from pipeline.events import Event
 from pipeline.evidence import Found
@@ -30,6 +30,7 @@ from pipeline.jobs import Job, State
 from pipeline.ledger import reading
 from pipeline.ledger.lock import run_lock
 from pipeline.ledger.store import SqliteLedger
+from pipeline.policies import Policy
 from pipeline.preparation import Campaign, Options
 from pipeline.surroundings import campaign_of, profile_of, rescue_folders, storable, title
 from pipeline.videos import Video

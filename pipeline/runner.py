@@ -6,18 +6,19 @@ ledger that the next run continues from, at any instant: a POST and the record o
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import anyio
 from anyio.abc import TaskGroup
 
 from pipeline.breakers import Stop
-from pipeline.decisions import Do, Moment, Policy, next_action
-from pipeline.events import TRANSITIONS, Doubted, Event, Intended, Refused, Reprieved
+from pipeline.decisions import Do, Moment, next_action
+from pipeline.events import TRANSITIONS, Doubted, Event, Intended, Refused, Reprieved, Retried
 from pipeline.evidence import Closed, Evidence, Found, NoFile, Ready, Recorded, Silence
 from pipeline.jobs import DOUBTFUL, Failure, FailureKind, Job, State
 from pipeline.ledger import BudgetReached, DuplicateVideo, Ledger
 from pipeline.limits import Slots
+from pipeline.policies import Policy
 from pipeline.steps import STEPS, Tools
 
 Observer = Callable[[Job, Event, Job], None]
@@ -45,7 +46,7 @@ _SHIELDED = frozenset({Do.SUBMIT, Do.PLACE})
 class Run:
     """One run: the ledger that it continues, the tools, and the numbers of its decisions.
 
-    ``wanted`` says which planned jobs to submit; what is paid is always fetched.
+    ``wanted`` says which planned jobs to submit; what is paid is always fetched. ``driven`` are the jobs under way.
     """
 
     ledger: Ledger
@@ -54,6 +55,7 @@ class Run:
     policy: Policy
     wanted: Callable[[Job], bool]
     observe: Observer
+    driven: set[tuple[str, str]] = field(default_factory=set)
 
     async def __call__(self) -> None:
         """Drive everything. Raises StorageError when the disk or the ledger fails, in a group of exceptions."""
@@ -70,7 +72,7 @@ class Run:
             at_server = job.state in _AT_SERVER
             if at_server:
                 self.slots.take()
-            group.start_soon(self._drive, job, Found(), at_server)
+            self._start(group, job, Found(), at_server)
 
     async def _start_missing(self, group: TaskGroup) -> None:
         """Fetch again what was done and is not on the disk any more."""
@@ -79,19 +81,34 @@ class Run:
         async for job in self.ledger.jobs({State.DONE}):
             signals.largest = max(signals.largest, job.bytes or 0)
             if not (job.orphaned or self.tools.outputs.intact(job)):
-                group.start_soon(self._drive, job, NoFile(failure), False)
+                self._start(group, job, NoFile(failure), False)
             else:
                 self.tools.outputs.tidy(job)
 
     async def _start_planned(self, group: TaskGroup) -> None:
-        gate = self.tools.signals.gate
-        async for job in self.ledger.jobs({State.PLANNED}):
-            if job.orphaned or not self.wanted(job):
+        """Start what is to be submitted, and what failed in an earlier run and may be tried again."""
+        async for job in self.ledger.jobs({State.PLANNED, State.FAILED}):
+            if job.orphaned or not self.wanted(job) or _key(job) in self.driven:
                 continue
-            if not await gate.through(self.slots.free):
+            if next_action(job, Found(), Moment(self.tools.now()), self._policy_for(job)) is None:
+                continue
+            if not await self._take_slot():
                 return
-            self.slots.take()
-            group.start_soon(self._drive, job, Found(), True)
+            if _key(job) in self.driven:  # it was met in one state, and is under way from another
+                self.slots.release()
+                continue
+            self._start(group, job, Found(), True)
+
+    async def _take_slot(self) -> bool:
+        """Wait for a slot at the server; return whether anything is still submitted then."""
+        if not await self.tools.signals.gate.through(self.slots.free):
+            return False
+        self.slots.take()
+        return True
+
+    def _start(self, group: TaskGroup, job: Job, evidence: Evidence, holds_slot: bool) -> None:
+        self.driven.add(_key(job))
+        group.start_soon(self._drive, job, evidence, holds_slot)
 
     async def _drive(self, job: Job, evidence: Evidence, holds_slot: bool) -> None:
         """Alternate between deciding and doing, until there is nothing more to do for the job in this run."""
@@ -114,14 +131,21 @@ class Run:
             if holds_slot and job.state not in _HOLDING_A_SLOT:
                 self.slots.release()
                 holds_slot = False
+            if isinstance(action, Retried) and not holds_slot:
+                holds_slot = await self._take_slot()
+                if not holds_slot:
+                    break
         if posting:
             self.tools.posts.release()
         if holds_slot:
             self.slots.release()
+        self.driven.discard(_key(job))
 
     def _policy_for(self, job: Job) -> Policy:
         if job.orphaned:
-            return replace(self.policy, replay=False, resubmit_absent=False)
+            return replace(self.policy, replay=False, resubmit_absent=False, attempts=0)
+        if self.tools.signals.gate.closed or not self.wanted(job):
+            return replace(self.policy, attempts=0)
         if job.key_fingerprint != self.tools.key_fingerprint:  # one account, but another key may have other memories
             return replace(self.policy, replay=False)
         return self.policy
@@ -151,6 +175,10 @@ class Run:
             for other in signals.refused(after):
                 self.observe(other, Reprieved(), await self.ledger.record(other, Reprieved()))
         return after, Recorded()
+
+
+def _key(job: Job) -> tuple[str, str]:
+    return job.name, job.request_hash
 
 
 class _Sense:

@@ -77,7 +77,7 @@ def shown(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:56]} ..."
 
 
-_OF_THE_TOP_FILE = frozenset({"name", "provider", "limits", "budget", "output"})
+_OF_THE_TOP_FILE = frozenset({"name", "provider", "limits", "budget", "retry", "output"})
 _NO_ADDRESS = (
     "remove it: `provider` names a profile; an address or a key comes from the command line or the environment"
 )

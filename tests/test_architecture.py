@@ -19,7 +19,7 @@ FLOORS = [
     "errors jobs videos",
     """source document syntax scalars sayings hints templates tables naming filenames validation expansion manifest
        drafts making matrix advice images references edits explaining
-       profile bodies credential mp4 events evidence decisions plan limits blocking retrying report
+       profile bodies credential mp4 events evidence decisions policies plan limits blocking retrying report
        breakers listing matching answers audits sidecars clock rules annotations""",
     "client network files folder including parquet pages starter inputs outputs custody ledger simulator",
     "steps runner supervision fixing preparation reconciliation surroundings inquiry rebuilding",

@@ -4,7 +4,7 @@ Faults are scripted between the runner and the simulator, at the HTTP seam; noth
 tests look at is what a user would: the ledger, the files, the bill, and the requests that the server saw.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
@@ -19,7 +19,6 @@ from pipeline.blocking import inline
 from pipeline.breakers import Signals
 from pipeline.client import POSTS_AT_ONCE, VideosClient
 from pipeline.clock import steady
-from pipeline.decisions import policy
 from pipeline.images import Image
 from pipeline.inputs import Inputs
 from pipeline.jobs import Job, Spec, State
@@ -27,6 +26,7 @@ from pipeline.ledger import reading
 from pipeline.ledger.store import SqliteLedger
 from pipeline.limits import Adaptive, Contact, Places, RateLimiter, Slots
 from pipeline.outputs import Outputs
+from pipeline.policies import policy
 from pipeline.profile import Profile
 from pipeline.reconciliation import Reconciler
 from pipeline.runner import Observer, Run
@@ -148,6 +148,7 @@ class World:
         until: float | None = None,
         max_cost: float | None = None,
         resubmit_absent: bool = False,
+        retry: Mapping[str, Any] | None = None,
         key: str | None = None,
         images: Iterable[Image] = (),
         observe: Observer = lambda before, event, after: None,
@@ -204,7 +205,7 @@ class World:
                     ledger=ledger,
                     tools=tools,
                     slots=Slots(int(bounds.max_in_flight)),
-                    policy=policy(self.profile, resubmit_absent=resubmit_absent),
+                    policy=policy(self.profile, retry=retry, resubmit_absent=resubmit_absent),
                     wanted=selected,
                     observe=observe,
                 )

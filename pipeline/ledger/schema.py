@@ -134,6 +134,27 @@ def _version_2(connection: sqlite3.Connection) -> None:
     _fill_transitions(connection)
 
 
+def _version_4(connection: sqlite3.Connection) -> None:
+    """Jobs that failed may be sent again by the manifest's word. What is paid for again is counted like a person's."""
+    word = "NEW.approvals = OLD.approvals + 1"
+    for statement in (
+        "DROP TRIGGER only_a_person_pays_again",
+        f"""CREATE TRIGGER only_a_person_pays_again BEFORE UPDATE OF state ON jobs
+            WHEN OLD.state IN ('lost', 'stuck', 'expired', 'completed') AND NEW.state = 'planned' AND NOT ({word})
+            BEGIN SELECT RAISE(ABORT, 'only a person, or a manifest''s word, pays again'); END""",
+        "DROP TRIGGER only_the_refused_come_back",
+        f"""CREATE TRIGGER only_the_refused_come_back BEFORE UPDATE OF state ON jobs
+            WHEN OLD.state = 'failed' AND NEW.state = 'planned' AND NOT ({word}) AND (OLD.video_id IS NOT NULL
+                OR (SELECT kind FROM events WHERE job = OLD.id ORDER BY id DESC LIMIT 1) <> 'refused')
+            BEGIN SELECT RAISE(ABORT, 'what may have been paid is not sent again'); END""",  # noqa: S608  # our own words
+        """CREATE TRIGGER what_was_not_billed_is_free AFTER UPDATE OF state ON jobs
+            WHEN OLD.video_id IS NOT NULL AND NEW.state = 'planned' AND NEW.sunk = OLD.sunk
+            BEGIN UPDATE account SET reserved = reserved - coalesce(OLD.price, 0); END""",
+    ):
+        connection.execute(statement)
+    _fill_transitions(connection)
+
+
 def _fill_transitions(connection: sqlite3.Connection) -> None:
     moves = sorted({(before, after) for before, events in TRANSITIONS.items() for after in events.values()})
     connection.execute("DELETE FROM transitions")
@@ -141,7 +162,7 @@ def _fill_transitions(connection: sqlite3.Connection) -> None:
 
 
 #: One function a version; the file's ``user_version`` says how many have been applied. A new move needs a new version.
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_version_1, _version_2, _fill_transitions)
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_version_1, _version_2, _fill_transitions, _version_4)
 
 
 def check(connection: sqlite3.Connection) -> int:

@@ -5,6 +5,7 @@ import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -19,6 +20,7 @@ from pipeline.events import (
     Completed,
     Doubted,
     Event,
+    Expired,
     Failed,
     Held,
     Intended,
@@ -27,6 +29,7 @@ from pipeline.events import (
     Refused,
     Reprieved,
     Resubmitted,
+    Retried,
     Returned,
     Verified,
 )
@@ -38,6 +41,8 @@ from pipeline.ledger.store import SqliteLedger
 FAILURE = Failure(FailureKind.SERVER, "no")
 INTENDED = Intended(attempt=1, idempotency_key="key-1", base_url="u", key_fingerprint=None, price=0.4, intended_at=1.0)
 ACCEPTED = Accepted(video_id="v", status="queued", submitted_at=2.0)
+FAILED = Failed(status="failed", failure=FAILURE)
+COMPLETED = Completed(status="completed", expires_at=None)
 RESUBMITTED = Resubmitted(by="ada", approvals=1, sunk=0.4)
 HELD = [INTENDED, Doubted(failure=FAILURE), Held(failure=FAILURE)]
 
@@ -80,7 +85,14 @@ async def after(path: Path, *events: Event) -> None:
         (HELD, "UPDATE jobs SET state = 'planned', approvals = 2"),
         ([INTENDED, ACCEPTED, Lost(failure=FAILURE)], "UPDATE jobs SET state = 'planned'"),
         ([INTENDED, ACCEPTED, Lost(failure=FAILURE)], "UPDATE jobs SET state = 'planned', video_id = NULL"),
-        ([INTENDED, ACCEPTED, Failed(status="failed", failure=FAILURE)], "UPDATE jobs SET state = 'planned'"),
+        ([INTENDED, ACCEPTED, FAILED], "UPDATE jobs SET state = 'planned'"),
+        (
+            [INTENDED, ACCEPTED, Failed(status="failed", failure=FAILURE)],
+            "UPDATE jobs SET state = 'planned', video_id = NULL",
+        ),
+        ([INTENDED, ACCEPTED, COMPLETED], "UPDATE jobs SET state = 'planned', video_id = NULL"),
+        ([INTENDED, ACCEPTED, COMPLETED], "UPDATE jobs SET state = 'planned', approvals = 2"),
+        ([INTENDED, ACCEPTED, Expired(failure=FAILURE)], "UPDATE jobs SET state = 'planned', video_id = NULL"),
         ([*HELD, Abandoned(by="ada", approvals=1, failure=FAILURE)], "UPDATE jobs SET state = 'planned'"),
         ([INTENDED, ACCEPTED], "UPDATE jobs SET video_id = NULL, state = 'planned', approvals = 1"),
         ([INTENDED, ACCEPTED], "UPDATE jobs SET video_id = 'w'"),
@@ -127,6 +139,22 @@ async def test_the_budget_is_kept_by_the_file(tmp_path: Path) -> None:
         with pytest.raises(BudgetReached):
             await ledger.record(jobs[3], INTENDED)
         assert [job.name async for job in ledger.jobs({State.PLANNED})] == ["job-1#1", "job-3#1", "job-4#1"]
+
+
+@pytest.mark.parametrize(("sunk", "fits"), [(0.4, False), (0.0, True)], ids=["billed", "unbilled"])
+async def test_what_is_sent_once_more_keeps_to_the_budget(tmp_path: Path, sunk: float, fits: bool) -> None:
+    with closing(opened(tmp_path / "ledger.db")) as ledger:
+        await ledger.enrol([spec(1)], settings={}, max_cost=0.7)
+        [job] = [job async for job in ledger.jobs({State.PLANNED})]
+        failed = await told(ledger, job, INTENDED, ACCEPTED, Failed(status="failed", failure=FAILURE))
+        again = await told(ledger, failed, Retried(by="retry: server", approvals=1, sunk=sunk, failure=FAILURE))
+        assert (again.state, again.video_id, again.failure) == (State.PLANNED, None, FAILURE)
+        second = replace(INTENDED, attempt=2, idempotency_key="key-2")
+        if fits:
+            assert (await told(ledger, again, second)).state is State.SUBMITTING
+        else:
+            with pytest.raises(BudgetReached):
+                await ledger.record(again, second)
 
 
 async def test_a_ledger_of_the_first_format_is_lifted(tmp_path: Path) -> None:

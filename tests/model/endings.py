@@ -8,7 +8,7 @@ from model.moves import live, of_a_task
 from model.rules import BrokenPromise, Core, Variant
 from model.worlds import World
 
-from pipeline.decisions import Do
+from pipeline.decisions import Do, may_be_sent_again
 from pipeline.evidence import Matched, NotThere
 from pipeline.jobs import DOUBTFUL, FOR_A_PERSON, OVER, State
 
@@ -66,7 +66,7 @@ def may_end(world: World, variant: Variant, number: int, *, promptly: bool) -> f
     if job.state is State.PLANNED:
         return frozenset({State.PLANNED}) if job.orphaned else best
     if job.state in OVER:
-        return frozenset({job.state}) | (best if job.sha256 else frozenset())
+        return frozenset({job.state}) | (best if job.sha256 or may_be_sent_again(variant.policy, job) else frozenset())
     return best
 
 

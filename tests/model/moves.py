@@ -106,7 +106,8 @@ def of_time(world: World, variant: Variant) -> Iterator[Move]:
 def check(world: World, variant: Variant) -> None:
     """Raise BrokenPromise where a world must not be: paid twice, or forgotten."""
     ours = [one.id for one in world.made if one.job != STRANGER]
-    if len(ours) > variant.jobs + world.again:
+    attempts = variant.policy.attempts if variant.policy.again else 1
+    if len(ours) > variant.jobs * attempts + world.again:
         raise BrokenPromise(f"paid twice: {len(ours)} videos, {variant.jobs} jobs, {world.again} words of a person")
     shared = [job.video_id for job in world.rows if job.video_id is not None]
     if len({*shared, OTHERS}) <= len(shared):

@@ -12,7 +12,7 @@ from model import server
 from model.rules import LISTING, Core, Variant
 from model.variants import VARIANTS
 
-from pipeline.decisions import Action, Do, Moment, Policy, next_action
+from pipeline.decisions import Action, Do, Moment, next_action
 from pipeline.events import (
     TRANSITIONS,
     Doubted,
@@ -39,6 +39,7 @@ from pipeline.evidence import (
 )
 from pipeline.jobs import FailureKind, Job, State
 from pipeline.matching import match
+from pipeline.policies import Policy
 from pipeline.videos import Status
 
 _S = State

@@ -22,6 +22,7 @@ from pipeline.events import (
     Refused,
     Reprieved,
     Resubmitted,
+    Retried,
     Returned,
 )
 from pipeline.evidence import Closed, Found, NotThere, Recorded, Seen, Silence
@@ -126,6 +127,8 @@ def _check(here: Here, event: Event, after: Job) -> None:
         raise BrokenPromise("a job is done without its file")
     if after.state in OVER and job.video_id is not None and why not in {Seen, NotThere}:
         raise BrokenPromise(f"a paid video is given up after {why.__name__}")
+    if isinstance(event, Retried) and event.failure.kind not in here.variant.policy.again:
+        raise BrokenPromise("a job is paid for once more, and nobody allowed it")
     if isinstance(event, Adopted) and event.video_id == STRANGERS:
         raise BrokenPromise("a video is adopted that somebody made before")
 

@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from pipeline import decisions, events, matching
-from pipeline.decisions import Do, Moment, Policy
+from pipeline.decisions import Do, Moment
 from pipeline.events import Event
 from pipeline.evidence import Evidence
-from pipeline.jobs import Job, Spec, State
+from pipeline.jobs import FailureKind, Job, Spec, State
+from pipeline.policies import Policy
 
 TICK = 200.0
 """Seconds. Longer than ``matching.SKEW``, so that the window of a match begins and ends between two ticks."""
@@ -34,6 +35,11 @@ FOREVER = 1000
 LISTING = replace(POLICY, listing=True)
 RESUBMITTING = replace(LISTING, resubmit_absent=True)
 REPLAYING = replace(POLICY, replay=True)
+ONCE_MORE = replace(
+    POLICY,
+    again=frozenset({FailureKind.SERVER, FailureKind.LOST, FailureKind.EXPIRED, FailureKind.BAD_OUTPUT}),
+    attempts=2,
+)
 
 REQUEST = {"model": "sora-2", "prompt": "A fox", "size": "1280x720", "seconds": "4"}
 

@@ -10,9 +10,10 @@ from model.moves import check, moves
 from model.rules import BrokenPromise, Core, Variant
 from model.worlds import EPOCH, STRANGER, World, first, key
 
-from pipeline.decisions import Action, Moment, Policy
+from pipeline.decisions import Action, Moment
 from pipeline.evidence import Evidence
 from pipeline.jobs import Job, State
+from pipeline.policies import Policy
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,9 +21,10 @@ from model.variants import ASSUMED, VARIANTS
 from model.worlds import EPOCH, Task, first
 
 from pipeline import decisions, evidence
-from pipeline.decisions import Do, Moment, Policy, next_action
+from pipeline.decisions import Do, Moment, next_action
 from pipeline.evidence import Evidence
 from pipeline.jobs import Job, Spec, State
+from pipeline.policies import Policy
 from pipeline.runner import _Sense
 from pipeline.steps import STEPS
 

@@ -6,7 +6,7 @@ these a counter-example is known, and found again.
 
 from dataclasses import replace
 
-from model.rules import FOREVER, LISTING, REPLAYING, RESUBMITTING, Variant
+from model.rules import FOREVER, LISTING, ONCE_MORE, REPLAYING, RESUBMITTING, Variant
 
 from pipeline.decisions import Do
 
@@ -33,6 +33,7 @@ VARIANTS = (
     replace(_KEYS, name="keys and a list", policy=replace(REPLAYING, listing=True)),
     Variant("an orphan, a list", RESUBMITTING, orphaned=True, left=True, renders=False),
     Variant("an orphan, keys", REPLAYING, memory=6, orphaned=True, left=True, renders=False),
+    Variant("what fails, or is lost, is tried once more", ONCE_MORE, posts=3, vanishing=True),
     Variant("two runs at once", runs=2, slow=frozenset(), lateness=0, plain=True, renders=False),
 )
 """Explored in seconds, by the tests."""

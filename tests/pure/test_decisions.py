@@ -6,7 +6,7 @@ from typing import get_args
 
 import pytest
 
-from pipeline.decisions import NOT_THE_JOBS_FAULT, Do, Moment, Policy, next_action
+from pipeline.decisions import NOT_THE_JOBS_FAULT, Do, Moment, next_action
 from pipeline.events import (
     TRANSITIONS,
     Accepted,
@@ -43,6 +43,7 @@ from pipeline.evidence import (
     Silence,
 )
 from pipeline.jobs import Failure, FailureKind, Job, State
+from pipeline.policies import Policy
 from pipeline.videos import Status, Video
 
 FAILURE = Failure(FailureKind.SERVER, "no")

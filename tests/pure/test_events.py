@@ -23,6 +23,7 @@ from pipeline.events import (
     Renamed,
     Reprieved,
     Resubmitted,
+    Retried,
     Returned,
     Verified,
     apply,
@@ -76,8 +77,8 @@ def test_doubt_is_ended_by_an_id_or_by_a_person_and_by_nothing_else() -> None:
 
 
 BY_A_PERSON = {Resubmitted, Abandoned}
-#: Let back by the file only where nothing was created.
-GUARDED = {Reprieved}
+#: Let back by the file only where nothing was created, and only where the manifest or the profile allows it by name.
+GUARDED = {Reprieved, Retried}
 
 
 def test_a_paid_job_never_becomes_one_that_would_be_submitted_again_but_by_a_person() -> None:

@@ -1,0 +1,101 @@
+"""Which failures are paid for once more: those that the manifest names, and those that nobody bills, so often."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from world import World, answers, spec
+
+from pipeline.breakers import Stop
+from pipeline.jobs import FailureKind, State
+from pipeline.profile import Price
+
+BLOCKED = {"code": "moderation_blocked", "message": "The video was blocked by our moderation system."}
+BROKEN = {"code": "server_error", "message": "An internal error."}
+JOBS = [spec(1), spec(2)]
+
+
+def failed(error: dict[str, str]) -> bytes:
+    return json.dumps({"id": "v", "object": "video", "status": "failed", "error": error}).encode()
+
+
+async def test_without_a_word_what_failed_stays_failed(world: World) -> None:
+    world.fault("GET", "", answers(200, failed(BROKEN)))
+    await world.run(JOBS)
+    assert sorted(job.state for job in world.jobs().values()) == [State.DONE, State.FAILED]
+    assert len(world.bill()) == 2
+
+
+async def test_what_the_manifest_names_is_paid_for_once_more_and_what_it_does_not_name_is_not(world: World) -> None:
+    world.fault("GET", "", answers(200, failed(BLOCKED)), answers(200, failed(BROKEN)))
+    await world.run(JOBS, retry={"on": ["moderation_output"]})
+    states = {job.failure.kind if job.failure else None: job for job in world.jobs().values()}
+    assert states[FailureKind.SERVER].state is State.FAILED
+    again = states[None]
+    assert (again.state, again.approvals, again.attempt) == (State.DONE, 1, 2)
+    assert len(world.bill()) == 3
+    assert [kind for kind in world.events(again.name) if kind in {"accepted", "failed", "retried"}] == [
+        *("accepted", "failed", "retried", "accepted")
+    ]
+
+
+@pytest.mark.parametrize("most", [1, 2, 4])
+async def test_no_video_is_paid_for_more_often_than_it_may_be(world: World, most: int) -> None:
+    world.fault("GET", "", *[answers(200, failed(BLOCKED))] * 20)
+    await world.run(JOBS[:1], retry={"on": ["moderation_output"], "max_attempts": most})
+    assert world.states() == {State.FAILED}
+    assert len(world.bill()) == most
+    await world.run(JOBS[:1], retry={"on": ["moderation_output"], "max_attempts": most})
+    assert len(world.bill()) == most, "and neither by another run"
+
+
+async def test_a_word_that_is_given_later_counts_for_what_failed_before(world: World) -> None:
+    world.fault("GET", "", answers(200, failed(BLOCKED)), answers(200, failed(BLOCKED)))
+    await world.run(JOBS)
+    assert world.states() == {State.FAILED}
+    await world.run(JOBS, selected=lambda job: job.name == "shot-1#1", retry={"on": ["moderation_output"]})
+    assert {job.name: job.state for job in world.jobs().values()} == {"shot-1#1": State.DONE, "shot-2#1": State.FAILED}
+    assert len(world.bill()) == 3
+
+
+async def test_what_is_not_billed_is_sent_again_without_a_word_and_is_free(world: World) -> None:
+    world.profile = replace(
+        world.profile, unbilled=frozenset({FailureKind.SERVER}), price=Price("USD", {"sora-2": 0.1})
+    )
+    world.fault("GET", "", answers(200, failed(BROKEN)))
+    await world.run(JOBS[:1], max_cost=0.5)
+    [job] = world.jobs().values()
+    assert (job.state, job.sunk, job.price) == (State.DONE, 0.0, pytest.approx(0.4))
+
+
+async def test_a_new_attempt_that_the_budget_does_not_hold_is_not_made(world: World) -> None:
+    world.profile = replace(world.profile, price=Price("USD", {"sora-2": 0.1}))
+    world.fault("GET", "", answers(200, failed(BLOCKED)))
+    signals = await world.run(JOBS[:1], max_cost=0.5, retry={"on": ["moderation_output"]})
+    assert signals.stop is Stop.BUDGET
+    assert len(world.bill()) == 1
+
+
+async def test_a_video_that_is_garbage_three_times_is_rendered_again_where_the_manifest_says_so(world: World) -> None:
+    world.fault("GET", "/content", *[answers(200, b"no video at all")] * 3)
+    await world.run(JOBS[:1], retry={"on": ["bad_output"]})
+    [job] = world.jobs().values()
+    assert (job.state, job.approvals) == (State.DONE, 1)
+    assert len(world.bill()) == 2
+
+
+@pytest.mark.parametrize("word", ["expired", "lost"])
+async def test_a_video_that_is_gone_is_rendered_again_where_the_manifest_says_so(world: World, word: str) -> None:
+    faults = [answers(410)] if word == "expired" else [answers(404)] * 200
+    world.fault("GET", "/content" if word == "expired" else "", *faults)
+    await world.run(JOBS[:1], retry={"on": [word]}, until=7200)
+    assert world.count("POST") >= 2
+    assert len(world.bill()) == world.count("POST")
+
+
+async def test_jobs_that_are_tried_again_keep_to_the_slots(world: World) -> None:
+    world.fault("GET", "", *[answers(200, failed(BLOCKED))] * 6)
+    await world.run([spec(number) for number in range(12)], max_in_flight=2, retry={"on": ["moderation_output"]})
+    assert world.states() == {State.DONE}
+    assert len(world.bill()) == 18
+    assert world.most_at_once() <= 2
