@@ -22,6 +22,7 @@ import anyio
 import httpx
 
 from pipeline import __version__
+from pipeline.classes import Asked, classify, request_id
 from pipeline.credential import Secret
 from pipeline.evidence import (
     Acceptance,
@@ -37,7 +38,7 @@ from pipeline.evidence import (
 )
 from pipeline.jobs import Failure, FailureKind, canonical_json
 from pipeline.retrying import retry_after
-from pipeline.videos import MAX_JSON, MAX_PAGE, Page, parse_failure, parse_object, parse_page, parse_video, request_id
+from pipeline.videos import MAX_JSON, MAX_PAGE, Page, Status, Video, parse_page, parse_video
 
 POSTS_AT_ONCE = 4
 """How many POSTs may be under way. Whoever announces one takes a place first, so a crash leaves no more doubts."""
@@ -71,8 +72,8 @@ _UNSENT = (
 # OSError: a broken TLS record comes through httpx as it is. ValueError, OverflowError: a location with a host that is
 # none, or a port, makes libraries raise what they please.
 _NO_ANSWER = (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError, OverflowError)
-_CLEAN_REFUSALS = frozenset({400, 401, 402, 403, 404, 405, 406, 413, 414, 415, 422, 429})
-_NOT_YET = frozenset({400, 404, 409, 410, 422, 425})
+_PEEKED = 1 << 16
+_IN_PLACE_OF_A_VIDEO = (b"{", b"[", b"<")
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,8 +159,7 @@ class VideosClient:
                 return Silence(self._failure(FailureKind.SERVER, error))
         page = parse_page(answer.body, answer.headers) if answer.status == 200 else None
         if page is None:
-            failure = parse_failure(answer.status, answer.headers, answer.body)
-            return Silence(failure, retry_after(answer.headers))
+            return Silence(_failure(Asked.LIST, answer), retry_after(answer.headers))
         return page
 
     async def retrieve(self, video_id: str) -> PollOutcome:
@@ -173,8 +173,7 @@ class VideosClient:
         video = parse_video(answer.body)
         if video is not None and (answer.status < 300 or video.id == video_id):
             return Seen(video)
-        failure = parse_failure(answer.status, answer.headers, answer.body)
-        return NotThere(failure) if answer.status in {404, 410} else Silence(failure, retry_after(answer.headers))
+        return _poll_outcome(video_id, answer)
 
     async def download(
         self, video_id: str, write: Callable[[bytes], None], *, most: int
@@ -182,6 +181,8 @@ class VideosClient:
         """Hand the content's bytes to ``write``, as they come, and say how it ended. ``most`` bytes are taken."""
         try:
             async with self._redirected(self._url(video_id, "content")) as response:
+                if response.status_code != 200:
+                    return _content_outcome(await self._read(response))
                 return await self._receive(response, write, most)
         except _NO_ANSWER as error:
             return Silence(self._failure(FailureKind.SERVER, error))
@@ -189,14 +190,11 @@ class VideosClient:
     async def _receive(
         self, response: httpx.Response, write: Callable[[bytes], None], most: int
     ) -> Received | BadFile | NotThere | Silence:
-        if response.status_code != 200:
-            answer = await self._read(response)
-            failure = parse_failure(answer.status, answer.headers, answer.body)
-            return NotThere(failure) if answer.status in _NOT_YET else Silence(failure, retry_after(answer.headers))
         if response.headers.get("content-encoding", "identity") != "identity":
             return _bad(f"the content is encoded ({response.headers['content-encoding'][:40]}): nobody asked for that")
         digests = [(hashlib.new(name), expected) for name, expected in _digests(response.headers)]
         received = mark = 0
+        head = bytearray()
         now = anyio.current_time()
         with anyio.CancelScope(deadline=now + _LONGEST_DOWNLOAD), anyio.CancelScope(deadline=now + _STALL) as pace:
             async for chunk in response.aiter_raw():
@@ -206,10 +204,13 @@ class VideosClient:
                 if received - mark >= SLOWEST * _STALL:
                     mark, pace.deadline = received, anyio.current_time() + _STALL
                 write(chunk)
+                head += chunk[: _PEEKED - len(head)]
                 for digest, _ in digests:
                     digest.update(chunk)
             if any(digest.digest() != expected for digest, expected in digests):
                 return _bad("the content is not what the server's own digest says")
+            if received == len(head) and head.lstrip().startswith(_IN_PLACE_OF_A_VIDEO):
+                return _content_outcome(self._answer(response, bytes(head)))
             return Received()
         return Silence(Failure(FailureKind.SERVER, f"the content came too slowly: {received} bytes so far"))
 
@@ -249,11 +250,14 @@ class VideosClient:
             body += chunk
             if len(body) > limit:
                 break
+        return self._answer(response, bytes(body), whole=len(body) <= limit)
+
+    def _answer(self, response: httpx.Response, body: bytes, *, whole: bool = True) -> _Answer:
         if self._key is None:
-            return _Answer(response.status_code, response.headers, bytes(body))
+            return _Answer(response.status_code, response.headers, body)
         headers = {name: self._key.redact_text(value) for name, value in response.headers.items()}
-        redact = self._key.redact_start if len(body) > limit else self._key.redact
-        return _Answer(response.status_code, headers, redact(bytes(body)))
+        redact = self._key.redact if whole else self._key.redact_start
+        return _Answer(response.status_code, headers, redact(body))
 
     def _failure(self, kind: FailureKind, error: Exception) -> Failure:
         """Return what the HTTP library says, which may quote the server, and the server the key."""
@@ -271,13 +275,37 @@ def _post_outcome(answer: _Answer) -> PostOutcome:
         video = parse_video(answer.body, created=True)
         if video is not None:
             return Acceptance(video, request_id(answer.headers))
-        message = f"HTTP {answer.status} without a usable id"
-        return Ambiguity(Failure(FailureKind.AMBIGUOUS, message, http_status=answer.status), answer.body)
-    failure = parse_failure(answer.status, answer.headers, answer.body)
-    clean = answer.status in _CLEAN_REFUSALS and (answer.status != 429 or parse_object(answer.body) is not None)
-    if clean:
-        return Refusal(failure, retry_after(answer.headers), answer.body)
-    return Ambiguity(failure, answer.body)
+    failure = _failure(Asked.CREATE, answer)
+    if failure.kind is FailureKind.AMBIGUOUS:
+        return Ambiguity(failure, answer.body)
+    return Refusal(failure, retry_after(answer.headers), answer.body)
+
+
+def _poll_outcome(video_id: str, answer: _Answer) -> PollOutcome:
+    """Sort an answer that has no Video. Some servers tell with an error, and nothing else, that a job was stopped."""
+    failure = _failure(Asked.STATUS, answer)
+    match failure.kind:
+        case FailureKind.LOST:
+            return NotThere(failure)
+        case FailureKind.MODERATION_INPUT | FailureKind.MODERATION_OUTPUT:
+            return Seen(Video(video_id, "failed", Status.FAILED, failure=failure, raw=answer.body))
+        case _:
+            return Silence(failure, retry_after(answer.headers))
+
+
+def _content_outcome(answer: _Answer) -> BadFile | NotThere | Silence:
+    failure = _failure(Asked.CONTENT, answer)
+    match failure.kind:
+        case FailureKind.LOST | FailureKind.EXPIRED:
+            return NotThere(failure)
+        case FailureKind.BAD_OUTPUT:
+            return BadFile(failure)
+        case _:
+            return Silence(failure, retry_after(answer.headers))
+
+
+def _failure(asked: Asked, answer: _Answer) -> Failure:
+    return classify(asked, answer.status, answer.headers, answer.body)
 
 
 def may_not_follow(home: Iterable[str], target: Iterable[str]) -> bool:
