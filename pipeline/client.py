@@ -22,24 +22,24 @@ import httpx
 
 from pipeline import __version__
 from pipeline.bodies import Body
+from pipeline.classes import Asked
 from pipeline.credential import Secret
 from pipeline.evidence import (
-    Acceptance,
     Ambiguity,
     BadFile,
     NotSent,
     NotThere,
     PollOutcome,
     PostOutcome,
-    Refusal,
     Seen,
     Silence,
 )
 from pipeline.jobs import Failure, FailureKind
 from pipeline.network import DIRECT, Network, may_not_follow
+from pipeline.outcomes import Answer, content_outcome, failure_of, poll_outcome, post_outcome
 from pipeline.profile import Profile
 from pipeline.retrying import retry_after
-from pipeline.videos import MAX_JSON, MAX_PAGE, Page, parse_failure, parse_object, parse_page, parse_video, request_id
+from pipeline.videos import MAX_JSON, MAX_PAGE, Page, parse_object, parse_page, parse_video
 
 POSTS_AT_ONCE = 4
 """How many POSTs may be under way. Whoever announces one takes a place first, so a crash leaves no more doubts."""
@@ -73,19 +73,13 @@ _UNSENT = (
 # OSError: a broken TLS record comes through httpx as it is. ValueError, OverflowError: a location with a host that is
 # none, or a port, makes libraries raise what they please.
 _NO_ANSWER = (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError, OverflowError)
-_NOT_YET = frozenset({400, 404, 409, 410, 422, 425})
+_PEEKED = 1 << 16
+_IN_PLACE_OF_A_VIDEO = (b"{", b"[", b"<")
 
 
 @dataclass(frozen=True, slots=True)
 class Received:
     """All bytes of a content answer have been handed over."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
 
 
 class VideosClient:
@@ -159,7 +153,7 @@ class VideosClient:
         if answer is None:
             message = f"no whole answer within {SUBMIT_DEADLINE:.0f} seconds"
             return Ambiguity(Failure(FailureKind.AMBIGUOUS, message))
-        return _post_outcome(answer, self._profile)
+        return post_outcome(answer, self._profile)
 
     async def list_page(self, after: str | None) -> Page | Silence:
         """Ask for the account's newest jobs, or for those older than ``after``."""
@@ -172,8 +166,7 @@ class VideosClient:
                 return Silence(self._failure(FailureKind.SERVER, error))
         page = parse_page(answer.body, answer.headers, self._profile.status) if answer.status == 200 else None
         if page is None:
-            failure = parse_failure(answer.status, answer.headers, answer.body)
-            return Silence(failure, retry_after(answer.headers))
+            return Silence(failure_of(Asked.LIST, answer, self._profile), retry_after(answer.headers))
         return page
 
     async def retrieve(self, video_id: str) -> PollOutcome:
@@ -184,11 +177,10 @@ class VideosClient:
                     answer = await self._read(response)
             except _NO_ANSWER as error:
                 return Silence(self._failure(FailureKind.SERVER, error))
-        video = parse_video(answer.body, self._profile.status)
+        video = parse_video(answer.body, words=self._profile.status, codes=self._profile.codes)
         if video is not None and (answer.status < 300 or video.id == video_id):
             return Seen(video)
-        failure = parse_failure(answer.status, answer.headers, answer.body)
-        return NotThere(failure) if answer.status in {404, 410} else Silence(failure, retry_after(answer.headers))
+        return poll_outcome(video_id, answer, self._profile)
 
     async def download(
         self, video_id: str, write: Callable[[bytes], None], *, most: int
@@ -196,6 +188,8 @@ class VideosClient:
         """Hand the content's bytes to ``write``, as they come, and say how it ended. ``most`` bytes are taken."""
         try:
             async with self._redirected(self._url(video_id, "content")) as response:
+                if response.status_code != 200:
+                    return content_outcome(await self._read(response), self._profile)
                 return await self._receive(response, write, most)
         except _NO_ANSWER as error:
             return Silence(self._failure(FailureKind.SERVER, error))
@@ -203,14 +197,11 @@ class VideosClient:
     async def _receive(
         self, response: httpx.Response, write: Callable[[bytes], None], most: int
     ) -> Received | BadFile | NotThere | Silence:
-        if response.status_code != 200:
-            answer = await self._read(response)
-            failure = parse_failure(answer.status, answer.headers, answer.body)
-            return NotThere(failure) if answer.status in _NOT_YET else Silence(failure, retry_after(answer.headers))
         if response.headers.get("content-encoding", "identity") != "identity":
             return _bad(f"the content is encoded ({response.headers['content-encoding'][:40]}): nobody asked for that")
         digests = [(hashlib.new(name), expected) for name, expected in _digests(response.headers)]
         received = mark = 0
+        head = bytearray()
         now = anyio.current_time()
         with anyio.CancelScope(deadline=now + _LONGEST_DOWNLOAD), anyio.CancelScope(deadline=now + _STALL) as pace:
             async for chunk in response.aiter_raw():
@@ -220,10 +211,13 @@ class VideosClient:
                 if received - mark >= SLOWEST * _STALL:
                     mark, pace.deadline = received, anyio.current_time() + _STALL
                 write(chunk)
+                head += chunk[: _PEEKED - len(head)]
                 for digest, _ in digests:
                     digest.update(chunk)
             if any(digest.digest() != expected for digest, expected in digests):
                 return _bad("the content is not what the server's own digest says")
+            if received == len(head) and head.lstrip().startswith(_IN_PLACE_OF_A_VIDEO):
+                return content_outcome(self._answer(response, bytes(head)), self._profile)
             return Received()
         return Silence(Failure(FailureKind.SERVER, f"the content came too slowly: {received} bytes so far"))
 
@@ -286,18 +280,21 @@ class VideosClient:
             return []
         return [str(entry[4][0]) for entry in found]
 
-    async def _read(self, response: httpx.Response, limit: int = MAX_JSON) -> _Answer:
+    async def _read(self, response: httpx.Response, limit: int = MAX_JSON) -> Answer:
         """Return the answer without the key in it, and with little more than ``limit`` bytes of its body."""
         body = bytearray()
         async for chunk in response.aiter_raw():
             body += chunk
             if len(body) > limit:
                 break
+        return self._answer(response, bytes(body), whole=len(body) <= limit)
+
+    def _answer(self, response: httpx.Response, body: bytes, *, whole: bool = True) -> Answer:
         if self._key is None:
-            return _Answer(response.status_code, response.headers, bytes(body))
+            return Answer(response.status_code, response.headers, body)
         headers = {name: self._key.redact_text(value) for name, value in response.headers.items()}
-        redact = self._key.redact_start if len(body) > limit else self._key.redact
-        return _Answer(response.status_code, headers, redact(bytes(body)))
+        redact = self._key.redact if whole else self._key.redact_start
+        return Answer(response.status_code, headers, redact(body))
 
     def _failure(self, kind: FailureKind, error: Exception) -> Failure:
         """Return what the HTTP library says, which may quote the server, and the server the key."""
@@ -307,21 +304,6 @@ class VideosClient:
 
     def _url(self, *parts: str) -> str:
         return "/".join((f"{self.base_url}/videos", *(quote(part, safe="") for part in parts)))
-
-
-def _post_outcome(answer: _Answer, profile: Profile) -> PostOutcome:
-    """Sort an answer to the POST by what it proves. Only an id proves a job; only a clean refusal proves none."""
-    if 200 <= answer.status < 300:
-        video = parse_video(answer.body, profile.status, created=True)
-        if video is not None:
-            return Acceptance(video, request_id(answer.headers))
-        message = f"HTTP {answer.status} without a usable id"
-        return Ambiguity(Failure(FailureKind.AMBIGUOUS, message, http_status=answer.status), answer.body)
-    failure = parse_failure(answer.status, answer.headers, answer.body)
-    clean = answer.status in profile.doubt.refusals and (answer.status != 429 or parse_object(answer.body) is not None)
-    if clean:
-        return Refusal(failure, retry_after(answer.headers), answer.body)
-    return Ambiguity(failure, answer.body)
 
 
 def _digests(headers: Mapping[str, str]) -> Iterable[tuple[str, bytes]]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from pipeline.actions import NOT_THE_JOBS_FAULT
 from pipeline.events import (
     Accepted,
     Adopted,
@@ -92,12 +93,6 @@ def next_action(job: Job, evidence: Evidence, moment: Moment, policy: Policy) ->
     return _DECISIONS[job.state, type(evidence)](job, evidence, moment, policy)
 
 
-#: Refusals that say nothing about the job itself: it goes back, unharmed.
-NOT_THE_JOBS_FAULT = frozenset(
-    {FailureKind.AUTH, FailureKind.QUOTA_EXHAUSTED, FailureKind.RATE_LIMITED, FailureKind.NOT_FOUND}
-)
-
-
 def _intend(job: Job, e: Ready, m: Moment, p: Policy) -> Action:
     return Intended(
         attempt=job.attempt + 1,
@@ -177,8 +172,7 @@ def _doubt_remains(job: Job, e: Ambiguity | Refusal, m: Moment, p: Policy) -> Ac
     """Ask again, now or in the next run, where that is safe. A refusal of the repeated request proves nothing."""
     if isinstance(e, Refusal) and e.failure.kind is FailureKind.RATE_LIMITED:
         return Do.PREPARE
-    passing = isinstance(e, Ambiguity) or e.failure.kind in NOT_THE_JOBS_FAULT
-    if not passing:
+    if isinstance(e, Refusal) and e.failure.kind not in NOT_THE_JOBS_FAULT:
         return Held(failure=e.failure, raw=e.raw)
     return Do.PREPARE if m.tries < p.replays else None
 
@@ -233,6 +227,14 @@ def _bad_file(job: Job, e: BadFile, m: Moment, p: Policy) -> Action:
     return _once_more(job, e.failure, p)
 
 
+def _unheard(job: Job, e: Silence, m: Moment, p: Policy) -> Action:
+    """Ask again: it costs nothing. But some gateways hide every word about a job behind the same error, for ever."""
+    if m.waited <= p.stuck_after:
+        return Do.POLL
+    message = f"no usable answer about it for {m.waited / 3600:.0f} hours: {e.failure.message}"
+    return Stuck(failure=Failure(FailureKind.STUCK, message))
+
+
 def _unknown_id(job: Job, e: NotThere, m: Moment, p: Policy) -> Action:
     if m.tries < p.lost_polls or m.waited < p.lost_after:
         return Do.POLL
@@ -245,7 +247,7 @@ def _verified(job: Job, e: Fetched, m: Moment, p: Policy) -> Action:
 
 def _no_content(job: Job, e: NotThere, m: Moment, p: Policy) -> Action:
     """Wait for the content. Without the server's word that it is gone, it is lost, and asked for by the next run."""
-    gone = e.failure.http_status == 410
+    gone = e.failure.kind is FailureKind.EXPIRED
     if not gone and m.waited < p.content_after:
         return Do.DOWNLOAD
     if gone or (job.expires_at is not None and job.expires_at < m.now):
@@ -272,8 +274,7 @@ def _at_most(action: Do, limit: Callable[[Policy], int]) -> Callable[..., Action
 
 _S = State
 _DECISIONS: Mapping[tuple[State, type[Evidence]], Callable[..., Action]] = {
-    (_S.PLANNED, Found): _always(Do.PREPARE),
-    (_S.PLANNED, Recorded): _always(Do.PREPARE),
+    **{(_S.PLANNED, kind): _always(Do.PREPARE) for kind in (Found, Recorded)},
     (_S.PLANNED, Ready): _intend,
     (_S.PLANNED, Closed): _leave,
     (_S.SUBMITTING, Found): _interrupted,
@@ -297,13 +298,12 @@ _DECISIONS: Mapping[tuple[State, type[Evidence]], Callable[..., Action]] = {
     (_S.HELD, Found): _look_again,
     (_S.HELD, Matched): _adopted,
     (_S.HELD, NotThere): _still_held,
-    (_S.HELD, Unreadable): _leave,
-    (_S.HELD, Silence): _leave,
+    **{(_S.HELD, kind): _leave for kind in (Unreadable, Silence)},
     (_S.SUBMITTED, Found): _always(Do.POLL),
     (_S.SUBMITTED, Recorded): _always(Do.POLL),
     (_S.SUBMITTED, Seen): _seen,
     (_S.SUBMITTED, NotThere): _unknown_id,
-    (_S.SUBMITTED, Silence): _always(Do.POLL),
+    (_S.SUBMITTED, Silence): _unheard,
     (_S.COMPLETED, Found): _always(Do.DOWNLOAD),
     (_S.COMPLETED, Recorded): _always(Do.DOWNLOAD),
     (_S.COMPLETED, Fetched): _verified,

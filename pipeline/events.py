@@ -163,7 +163,7 @@ class Lost(_Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stuck(_Event):
-    """The server has been rendering for longer than any render takes."""
+    """The server has been rendering for longer than any render takes, or has said nothing about it for as long."""
 
     failure: Failure
 

@@ -39,19 +39,24 @@ class FailureKind(StrEnum):
     """What kind of no it was; decides what happens next, so that no code reads an error's text twice."""
 
     INVALID_REQUEST = "invalid_request"
-    MODERATION = "moderation"
+    MODERATION_INPUT = "moderation_input"
+    MODERATION_OUTPUT = "moderation_output"
     AUTH = "auth"
     QUOTA_EXHAUSTED = "quota_exhausted"
     RATE_LIMITED = "rate_limited"
-    NOT_FOUND = "not_found"
     SERVER = "server"
     NOT_SENT = "not_sent"
     AMBIGUOUS = "ambiguous"
     EXPIRED = "expired"
     LOST = "lost"
-    STUCK = "stuck"
     BAD_OUTPUT = "bad_output"
+    NOT_FOUND = "not_found"
+    STUCK = "stuck"
     ABANDONED = "abandoned"
+
+    @classmethod
+    def _missing_(cls, value: object) -> "FailureKind | None":
+        return cls.MODERATION_OUTPUT if value == "moderation" else None  # of ledgers that did not tell the two apart
 
 
 @dataclass(frozen=True, slots=True)

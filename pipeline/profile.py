@@ -11,12 +11,10 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
+from pipeline.classes import REFUSALS
 from pipeline.errors import UsageError
 from pipeline.jobs import FailureKind
 from pipeline.videos import Status
-
-REFUSALS = frozenset({400, 401, 402, 403, 404, 405, 406, 413, 414, 415, 422, 429})
-"""HTTP statuses of a POST that prove that nothing was created, as far as nobody knows better of a server."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from random import Random
 
 import anyio
 
+from pipeline.actions import ACTIONS, CLOSING
 from pipeline.blocking import Blocking
 from pipeline.bodies import Body, body
 from pipeline.breakers import Signals, Stop
@@ -81,12 +82,6 @@ ROOM = 64 << 20
 """Bytes that stay free, beyond what jobs in flight will need: the ledger must never be without."""
 
 Step = Callable[[Tools, Job, Moment], Awaitable[Evidence]]
-
-_CLOSING = {
-    FailureKind.AUTH: Stop.AUTH,
-    FailureKind.QUOTA_EXHAUSTED: Stop.QUOTA,
-    FailureKind.NOT_FOUND: Stop.CONFIG,
-}
 
 
 async def _prepare(tools: Tools, job: Job, moment: Moment) -> Ready | Closed:
@@ -183,9 +178,9 @@ async def _confirmed(tools: Tools, refusal: Refusal) -> Refusal:
 
 async def _heed_refusal(tools: Tools, refusal: Refusal) -> None:
     kind, signals = refusal.failure.kind, tools.signals
-    if kind in _CLOSING:
-        signals.no_more_submits(_CLOSING[kind], refusal.failure)
-    elif kind is FailureKind.RATE_LIMITED:
+    if kind in CLOSING:
+        signals.no_more_submits(CLOSING[kind], refusal.failure)
+    elif ACTIONS[kind].pauses:
         await _slow_down(tools, refusal)
 
 
@@ -247,8 +242,8 @@ async def _poll(tools: Tools, job: Job, moment: Moment) -> PollOutcome:
 def _heed_silence(tools: Tools, silence: Silence, moment: Moment) -> None:
     """Act on what the server said instead of a status: it concerns all who ask for one."""
     kind, signals = silence.failure.kind, tools.signals
-    if kind in {FailureKind.AUTH, FailureKind.QUOTA_EXHAUSTED}:
-        signals.end(_CLOSING[kind], silence.failure)
+    if kind in CLOSING:
+        signals.end(CLOSING[kind], silence.failure)
     elif kind is not FailureKind.RATE_LIMITED:
         _unheard(tools, silence.failure)
     elif silence.retry_after is not None and silence.retry_after > LONGEST_HINT:

@@ -16,11 +16,11 @@ PACKAGE = ROOT / "pipeline"
 
 #: Every module or package, lowest floor first. Imports point down; a new module is given its place here.
 FLOORS = [
-    "errors jobs videos",
+    "errors jobs envelopes classes videos",
     """source document syntax scalars sayings hints templates tables naming filenames validation expansion manifest
        drafts making matrix advice images references edits explaining
-       profile bodies credential mp4 events evidence decisions policies plan limits blocking retrying report
-       breakers listing matching answers audits sidecars clock rules annotations""",
+       profile bodies outcomes credential mp4 events evidence decisions policies plan limits blocking retrying report
+       actions breakers listing matching answers audits sidecars clock rules annotations""",
     "client network files folder including parquet pages starter inputs outputs custody ledger simulator",
     "steps runner supervision fixing preparation reconciliation surroundings inquiry rebuilding",
     "commands resolving aftercare authoring",

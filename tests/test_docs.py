@@ -11,9 +11,10 @@ import click
 import pytest
 
 from pipeline import files
+from pipeline.actions import ACTIONS
 from pipeline.cli import cli
 from pipeline.events import diagram
-from pipeline.jobs import State
+from pipeline.jobs import FailureKind, State
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
@@ -52,6 +53,22 @@ def test_the_readmes_mistakes_look_as_it_says(spring: Path) -> None:
 
 def test_the_picture_of_the_states_is_the_table() -> None:
     assert f"```mermaid\n{diagram()}```" in (ROOT / "docs" / "design.md").read_text("utf-8")
+
+
+def test_the_page_of_errors_is_the_table_of_actions() -> None:
+    page = (ROOT / "docs" / "errors.md").read_text("utf-8")
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines() if line.startswith("| `")]
+    meanings, actions = ([row for row in rows if len(row) == length] for length in (2, 4))
+    assert [row[0] for row in meanings] == [f"`{kind}`" for kind in FailureKind]
+    assert actions == [
+        [
+            f"`{kind}`",
+            {None: "—", State.PLANNED: "back to `planned`", State.FAILED: "`failed`"}[action.refused],
+            f"yes: {action.stop.value}" if action.stop else "no, all submissions pause" if action.pauses else "no",
+            action.advice,
+        ]
+        for kind, action in ((kind, ACTIONS[kind]) for kind in FailureKind)
+    ]
 
 
 MAKER = runpy.run_path(str(ROOT / "docs" / "manifest.py"))

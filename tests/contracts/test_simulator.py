@@ -21,9 +21,10 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from pipeline import mp4
+from pipeline.classes import Asked, classify
 from pipeline.errors import StorageError, UsageError
 from pipeline.jobs import FailureKind
-from pipeline.videos import Status, parse_failure, parse_video
+from pipeline.videos import Status, parse_video
 
 av = pytest.importorskip("av", reason="PyAV is an extra: callsheet[simulator]")
 for module in ("PIL", "starlette", "uvicorn"):
@@ -217,7 +218,7 @@ async def test_a_job_fails_when_its_metadata_says_so(api: Api) -> None:
     video = parse_video(response.content)
     assert video is not None
     assert video.failure is not None
-    assert (video.status, video.failure.kind) == (Status.FAILED, FailureKind.MODERATION)
+    assert (video.status, video.failure.kind) == (Status.FAILED, FailureKind.MODERATION_OUTPUT)
     content = await api.client.get(f"/videos/{created['id']}/content")
     assert content.status_code == 404
     conforming("ErrorResponse", content)
@@ -285,7 +286,7 @@ async def test_a_bad_parameter_hides_behind_a_content_policy_violation(
     assert outer["message"].startswith('litellm.BadRequestError: litellm.ContentPolicyViolationError: {"error": {')
     assert "\nmodel=" in outer["message"]
     assert (outer["code"], outer["param"]) == ("400", None)
-    failure = parse_failure(400, response.headers, response.content)
+    failure = classify(Asked.CREATE, 400, response.headers, response.content)
     assert (failure.kind, failure.code, failure.param) == (FailureKind.INVALID_REQUEST, code, param)
     assert message in failure.message
     assert failure.request_id == response.headers["x-request-id"]
@@ -294,7 +295,7 @@ async def test_a_bad_parameter_hides_behind_a_content_policy_violation(
 
 async def test_a_missing_parameter_is_named(api: Api) -> None:
     response = await api.post('{"model": "sora-2"}')
-    failure = parse_failure(response.status_code, response.headers, response.content)
+    failure = classify(Asked.CREATE, response.status_code, response.headers, response.content)
     assert (failure.code, failure.param) == ("missing_required_parameter", "prompt")
     assert failure.message == "Missing required parameter: 'prompt'."
 
@@ -335,8 +336,8 @@ async def test_an_endless_body_is_refused(api: Api) -> None:
 async def test_an_unknown_id_is_not_found(api: Api, method: str, tail: str) -> None:
     response = await api.client.request(method, f"/videos/video_nobody{tail}")
     conforming("ErrorResponse", response)
-    failure = parse_failure(response.status_code, response.headers, response.content)
-    assert (response.status_code, failure.kind) == (404, FailureKind.NOT_FOUND)
+    failure = classify(Asked.STATUS, response.status_code, response.headers, response.content)
+    assert (response.status_code, failure.kind) == (404, FailureKind.LOST)
     assert "video_nobody" in failure.message
 
 
@@ -407,7 +408,7 @@ async def test_only_the_video_itself_can_be_had(api: Api) -> None:
     created = await api.create()
     api.clock.pass_by(DONE)
     response = await api.client.get(f"/videos/{created['id']}/content?variant=thumbnail")
-    failure = parse_failure(response.status_code, response.headers, response.content)
+    failure = classify(Asked.CREATE, response.status_code, response.headers, response.content)
     assert (response.status_code, failure.code, failure.param) == (400, "invalid_value", "variant")
 
 
@@ -502,7 +503,7 @@ async def test_a_page_has_twenty_newest_first_unless_asked_otherwise(api: Api) -
 async def test_a_bad_query_is_refused(api: Api, query: str, param: str) -> None:
     response = await api.client.get(f"/videos?{query}")
     conforming("ErrorResponse", response)
-    failure = parse_failure(response.status_code, response.headers, response.content)
+    failure = classify(Asked.CREATE, response.status_code, response.headers, response.content)
     assert (response.status_code, failure.param) == (400, param)
 
 
@@ -560,7 +561,7 @@ async def test_a_key_belongs_to_one_request(api: Api) -> None:
     response = await api.post(json.dumps(GOOD | {"prompt": "Another"}), "once")
     error = conforming("ErrorResponse", response)["error"]
     assert (response.status_code, error["type"]) == (400, "idempotency_error")
-    assert parse_failure(400, response.headers, response.content).kind is FailureKind.INVALID_REQUEST
+    assert classify(Asked.CREATE, 400, response.headers, response.content).kind is FailureKind.INVALID_REQUEST
     assert api.service.store.billed() == 1
 
 

@@ -268,6 +268,26 @@ async def test_content_that_is_not_there_writes_nothing(status: int, kind: type)
     assert received == b""
 
 
+@pytest.mark.parametrize(
+    ("body", "kind", "shown"),
+    [
+        (b'{"error": {"message": "Video is not ready yet."}}', NotThere, "Video is not ready yet."),
+        (b' {"error": {"message": "The video has expired."}}', NotThere, "The video has expired."),
+        (b'{"error": {"message": "slow down", "code": "rate_limit_exceeded"}}', Silence, "slow down"),
+        (b'{"error": {"message": "no, %s", "code": "invalid_api_key"}}' % KEY.encode(), Silence, "no, "),
+        (b'{"error": {"message": "cannot"}}', BadFile, "what came is no video: cannot"),
+        (b"<html><h1>Sign in</h1></html>", BadFile, "what came is no video: Sign in"),
+    ],
+)
+async def test_an_error_that_comes_as_a_video_is_read(body: bytes, kind: type, shown: str) -> None:
+    with serving(answer(200, body, Content_Type="video/mp4")) as server:
+        outcome, _ = await download(server.url)
+    assert isinstance(outcome, kind)
+    assert isinstance(outcome, NotThere | Silence | BadFile)
+    assert outcome.failure.message.startswith(shown)
+    assert KEY not in outcome.failure.message
+
+
 async def test_a_redirect_of_content_is_followed_and_the_key_stays_at_home() -> None:
     with serving(answer(200, b"bytes")) as storage:
         target = f"http://127.0.0.1:{storage.port}/signed?x=1"

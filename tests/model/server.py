@@ -36,7 +36,7 @@ def failure(kind: FailureKind, status: int | None = None) -> Failure:
 
 NOT_SENT = NotSent(failure(FailureKind.NOT_SENT))
 REFUSALS = tuple(Refusal(failure(kind)) for kind in FailureKind)
-AMBIGUITIES = (Ambiguity(failure(FailureKind.AMBIGUOUS)), Ambiguity(failure(FailureKind.SERVER, 500)))
+AMBIGUITIES = (Ambiguity(failure(FailureKind.AMBIGUOUS)), Ambiguity(failure(FailureKind.AMBIGUOUS, 500)))
 PROVES_NOTHING = Silence(failure(FailureKind.AMBIGUOUS))
 SILENCE = Silence(failure(FailureKind.SERVER))
 POLLS: tuple[tuple[str, Evidence], ...] = (
@@ -44,14 +44,14 @@ POLLS: tuple[tuple[str, Evidence], ...] = (
     *((word, Seen(Video("v", word, Status.ACTIVE))) for word in WORDS),
     ("failed", Seen(Video("v", "failed", Status.FAILED))),
     ("expired", Seen(Video("v", "expired", Status.GONE))),
-    ("HTTP 404", NotThere(failure(FailureKind.NOT_FOUND, 404))),
+    ("HTTP 404", NotThere(failure(FailureKind.LOST, 404))),
     ("no answer", SILENCE),
 )
 WHOLE_FILE = Fetched("ab", 1)
 NO_FILES: tuple[tuple[str, Evidence], ...] = (
     ("no video", BadFile(failure(FailureKind.BAD_OUTPUT))),
-    ("HTTP 404", NotThere(failure(FailureKind.NOT_FOUND, 404))),
-    ("HTTP 410", NotThere(failure(FailureKind.NOT_FOUND, 410))),
+    ("HTTP 404", NotThere(failure(FailureKind.LOST, 404))),
+    ("HTTP 410", NotThere(failure(FailureKind.EXPIRED, 410))),
     ("no answer", SILENCE),
 )
 

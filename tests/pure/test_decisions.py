@@ -6,7 +6,8 @@ from typing import get_args
 
 import pytest
 
-from pipeline.decisions import NOT_THE_JOBS_FAULT, Do, Moment, next_action
+from pipeline.actions import NOT_THE_JOBS_FAULT
+from pipeline.decisions import Do, Moment, next_action
 from pipeline.events import (
     TRANSITIONS,
     Accepted,
@@ -130,7 +131,13 @@ def test_the_server_ends_a_job_in_its_own_words() -> None:
 
 def test_a_poll_without_an_answer_never_fails_a_job() -> None:
     for tries in (1, 10, 1000):
-        assert decide(PAID, State.SUBMITTED, Silence(FAILURE), Moment(1e6, tries, 1e6)) is Do.POLL
+        assert decide(PAID, State.SUBMITTED, Silence(FAILURE), Moment(1e6, tries, 6 * 3600)) is Do.POLL
+
+
+def test_a_job_about_which_there_is_only_silence_is_stuck_in_the_end() -> None:
+    stuck = decide(PAID, State.SUBMITTED, Silence(FAILURE), Moment(1e6, 1000, 6 * 3600 + 1))
+    assert isinstance(stuck, Stuck)
+    assert stuck.failure.message == "no usable answer about it for 6 hours: no"
 
 
 def test_an_id_that_the_server_forgot_is_asked_for_long_before_it_is_lost() -> None:
@@ -152,14 +159,14 @@ def test_a_job_that_renders_for_hours_is_stuck_and_asked_for_again_by_the_next_r
 
 
 def test_content_that_is_not_there_is_waited_for_and_expires_only_by_the_servers_word() -> None:
-    gone = NotThere(replace(FAILURE, http_status=404))
+    gone = NotThere(replace(FAILURE, kind=FailureKind.LOST))
     assert decide(PAID, State.COMPLETED, gone, Moment(1000.0, 5, 100)) is Do.DOWNLOAD
     assert isinstance(decide(PAID, State.COMPLETED, gone, Moment(1000.0, 5, 901)), Lost)
     assert decide(PAID, State.LOST, Found()) is Do.POLL, "every run asks for it once more"
     late = replace(PAID, expires_at=999.0)
     assert decide(late, State.COMPLETED, gone, Moment(1000.0, 5, 100)) is Do.DOWNLOAD, "clocks are wrong now and then"
     assert isinstance(decide(late, State.COMPLETED, gone, Moment(1000.0, 5, 901)), Expired)
-    assert isinstance(decide(PAID, State.COMPLETED, NotThere(replace(FAILURE, http_status=410))), Expired)
+    assert isinstance(decide(PAID, State.COMPLETED, NotThere(replace(FAILURE, kind=FailureKind.EXPIRED))), Expired)
 
 
 def test_a_file_that_is_no_video_is_fetched_again_and_then_left_for_the_next_run() -> None:

@@ -63,9 +63,13 @@ def test_an_unknown_price_is_said_and_never_counted_as_zero() -> None:
 
 
 def test_a_failure_is_shown_with_its_class_and_the_servers_words() -> None:
-    failure = Failure(FailureKind.MODERATION, "blocked", code="moderation_blocked", param="prompt")
+    failure = Failure(FailureKind.MODERATION_INPUT, "blocked", code="moderation_blocked", param="prompt")
     document = status_document(status(at(State.FAILED, failure=failure)))
-    assert document["jobs"][0]["error"] == {"kind": "moderation", "message": "blocked", "code": "moderation_blocked"}
+    assert document["jobs"][0]["error"] == {
+        "kind": "moderation_input",
+        "message": "blocked",
+        "code": "moderation_blocked",
+    }
     assert document["counts"]["failed"] == 1
     assert sum(document["counts"].values()) == 1
 

@@ -246,7 +246,7 @@ async def test_a_refusal_keeps_its_kind(world: World) -> None:
     await world.run(TWENTY[:1])
     failure = world.jobs()["shot-0#1"].failure
     assert failure is not None
-    assert failure.kind is FailureKind.MODERATION
+    assert failure.kind is FailureKind.MODERATION_INPUT
 
 
 async def test_nothing_new_is_ordered_while_finished_videos_may_expire(world: World) -> None:

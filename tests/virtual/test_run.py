@@ -16,7 +16,7 @@ from pipeline.breakers import Stop
 from pipeline.errors import LedgerError
 from pipeline.jobs import State
 from pipeline.mp4 import Mp4, inspect
-from pipeline.profile import Abilities
+from pipeline.profile import Abilities, PollPace
 
 TWENTY = [spec(number) for number in range(20)]
 FAST = {"requests_per_minute": 6000, "polls_per_second": 100}
@@ -182,13 +182,56 @@ async def test_polls_that_fail_fail_no_job(world: World) -> None:
     assert_whole(world, 20)
 
 
+async def test_a_job_that_a_gateway_hides_behind_an_error_is_stuck_and_the_others_go_on(world: World) -> None:
+    world.profile = replace(world.profile, poll=PollPace(first=60, interval=60, slowest=300))
+    slow = b'{"id": "slow", "status": "in_progress"}'
+    hidden = b'{"error": {"message": "1 validation error for VideoObject", "code": "500"}}'
+    world.fault(
+        "POST",
+        "/videos",
+        does_and_then(answers(200, b'{"id": "hidden"}')),
+        does_and_then(answers(200, slow)),
+    )
+    world.fault("GET", "/hidden", *[answers(500, hidden)] * 10_000)
+    world.fault("GET", "/slow", *[answers(200, slow)] * 10_000)
+    with anyio.fail_after(9 * 3600):
+        await world.run(TWENTY[:3], requests_per_minute=0.2)
+    jobs = {job.video_id: job for job in world.jobs().values()}
+    assert jobs["hidden"].state is jobs["slow"].state is State.STUCK
+    assert jobs["hidden"].failure is not None
+    assert "no usable answer about it for 6 hours: 1 validation error" in jobs["hidden"].failure.message
+    assert Counter(job.state for job in jobs.values())[State.DONE] == 1
+
+
+@pytest.mark.parametrize("status", [400, 422])
+async def test_a_verdict_that_comes_as_an_error_to_a_poll_fails_the_job(world: World, status: int) -> None:
+    world.fault("POST", "/videos", does_and_then(answers(200, b'{"id": "v"}')))
+    world.fault("GET", "/v", answers(status, b'{"error": {"message": "unsafe", "code": "moderation_blocked"}}'))
+    await world.run(TWENTY[:1])
+    (job,) = world.jobs().values()
+    assert job.state is State.FAILED
+    assert job.failure is not None
+    assert (job.failure.kind, job.failure.message) == ("moderation_output", "unsafe")
+    assert world.count("POST") == 1
+
+
+async def test_a_page_of_a_proxy_that_speaks_of_policies_fails_no_job(world: World) -> None:
+    world.fault("GET", "", *[answers(403, b"<html>Blocked by our content policy</html>")] * 3)
+    await world.run(TWENTY[:1])
+    assert world.states() == {State.SUBMITTED}
+    await world.run(TWENTY[:1])
+    await world.run(TWENTY[:1])
+    await world.run(TWENTY[:1])
+    assert_whole(world, 1)
+
+
 async def test_a_video_that_the_server_cannot_make_fails_with_its_words(world: World) -> None:
     doomed = spec(99, metadata={"simulator": {"fail": "moderation_blocked"}})
     await world.run([*TWENTY[:2], doomed])
     job = world.jobs()["shot-99#1"]
     assert job.state is State.FAILED
     assert job.failure is not None
-    assert (job.failure.kind, job.failure.code) == ("moderation", "moderation_blocked")
+    assert (job.failure.kind, job.failure.code) == ("moderation_output", "moderation_blocked")
     world.seen.clear()
     await world.run([*TWENTY[:2], doomed])
     assert world.seen == [], "and is not tried again by itself"
@@ -208,6 +251,23 @@ async def test_content_that_is_none_is_asked_for_again(world: World, fault) -> N
     world.fault("GET", "/content", fault, fault)
     await world.run(TWENTY[:2])
     assert_whole(world, 2)
+
+
+NOT_READY = b'{"error": {"message": "Video is not ready yet.", "type": "invalid_request_error"}}'
+LIMITED = b'{"error": {"message": "Too many requests", "code": "rate_limit_exceeded"}}'
+
+
+@pytest.mark.parametrize("error", [NOT_READY, LIMITED])
+async def test_an_error_that_comes_as_a_video_is_waited_out(world: World, error: bytes) -> None:
+    world.fault("GET", "/content", *[answers(200, error, content_type="video/mp4")] * 6)
+    await world.run(TWENTY[:1])
+    assert_whole(world, 1)
+
+
+async def test_an_error_that_comes_as_a_video_and_says_expired_is_believed(world: World) -> None:
+    world.fault("GET", "/content", answers(200, b'{"error": {"message": "Video content has expired."}}'))
+    await world.run(TWENTY[:1])
+    assert world.states() == {State.EXPIRED}
 
 
 async def test_content_that_stays_garbage_is_left_for_the_next_run_and_not_paid_again(world: World) -> None:
