@@ -98,15 +98,15 @@ _CODES = {
         FailureKind.QUOTA_EXHAUSTED: """insufficient_quota credit_balance_exhausted spend_limit_exceeded
             usage_limit_exceeded billing_hard_limit_reached billing_limit_user_error insufficient_user_quota
             pre_consume_token_quota_failed insufficient_balance insufficient_credits budget_exceeded""",
-        FailureKind.AUTH: "invalid_api_key expired_api_key authentication_error auth_error no_db_connection",
-        FailureKind.RATE_LIMITED: "rate_limit_exceeded rate_limit_error throttling_error too_many_requests",
+        FailureKind.AUTH: "invalid_api_key authentication_error auth_error no_db_connection",
+        FailureKind.RATE_LIMITED: "rate_limit_exceeded throttling_error",
         FailureKind.INVALID_REQUEST: """invalid_value invalid_type unknown_parameter unsupported_parameter
             missing_required_parameter model_not_found""",
         FailureKind.MODERATION_INPUT: "sensitive_words_detected prompt_blocked",
         FailureKind.MODERATION_OUTPUT: """moderation_blocked content_policy_violation content_filter
             responsibleaipolicyviolation""",
-        FailureKind.LOST: "task_not_exist video_not_found",
-        FailureKind.EXPIRED: "video_expired content_expired",
+        FailureKind.LOST: "task_not_exist",
+        FailureKind.EXPIRED: "video_expired",
         FailureKind.SERVER: "server_error internal_server_error",
     }.items()
     for word in words.split()
