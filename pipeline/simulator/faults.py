@@ -57,7 +57,8 @@ class Fault:
     @property
     def bytewise(self) -> str:
         """What no well-behaved server can send, as the proxy reads it; nothing, where there is none of it."""
-        wrong = {name: value for name in _BYTES if (value := getattr(self, name)) not in (None, False)}
+        told = {name: getattr(self, name) for name in _BYTES}
+        wrong = {name: value for name, value in told.items() if value is not None and value is not False}
         return json.dumps(wrong) if wrong else ""
 
     def fits(self, action: str, prompt: str) -> bool:
