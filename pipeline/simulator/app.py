@@ -61,7 +61,8 @@ class _Endpoints:
         key = request.headers.get("idempotency-key") or None
         created = self._service.accept(fields.values, fields.uploads, key, failure=fault.fail)
         headers = {"idempotent-replayed": "true"} if created.replayed else {}
-        return JSONResponse(created.video, headers={**self._dialect.headers.created, **headers})
+        told = wording.filled(self._dialect.headers.created, created.video)
+        return JSONResponse(created.video, headers={**told, **headers})
 
     async def list(self, request: Request, fault: Fault) -> Response:
         rules, asked = self._dialect.list, request.query_params

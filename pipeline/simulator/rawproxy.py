@@ -58,6 +58,9 @@ async def _connection(client: socket.socket, upstream: Any) -> None:
 
 async def _answer(server: socket.socket, client: socket.socket) -> None:
     head, body = await _head(server)
+    while head.startswith(b"HTTP/1.1 1"):  # go on, says the server: its answer is still to come
+        await _send(client, head + b"\r\n\r\n")
+        head, body = await _head(server, body)
     found = _DIRECTIVE.search(head)
     head = _DIRECTIVE.sub(b"", head)
     if found is None:
@@ -124,9 +127,11 @@ _FAULTS: dict[str, Callable[..., Any]] = {
 }
 
 
-async def _head(side: socket.socket) -> tuple[bytes, bytes]:
-    """Return what comes before the first empty line, and what has come after it; nothing where there is none."""
-    data = b""
+async def _head(side: socket.socket, data: bytes = b"") -> tuple[bytes, bytes]:
+    """Return what comes before the first empty line, and what has come after it; nothing where there is none.
+
+    ``data`` has come before.
+    """
     while b"\r\n\r\n" not in data and len(data) <= _LONGEST_HEAD:
         chunk = await _received(side)
         if not chunk:

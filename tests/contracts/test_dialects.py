@@ -23,7 +23,7 @@ for module in ("av", "PIL", "starlette", "uvicorn", "python_multipart"):
 
 from pipeline.simulator import dialects, wording  # noqa: E402
 from pipeline.simulator.app import application  # noqa: E402
-from pipeline.simulator.faults import Answer, Fault, Faults  # noqa: E402
+from pipeline.simulator.faults import Answer, Fault, Faults, faults_from  # noqa: E402
 from pipeline.simulator.footage import StockFootage  # noqa: E402
 from pipeline.simulator.service import VideoService, open_simulator  # noqa: E402
 from pipeline.simulator.store import Store  # noqa: E402
@@ -418,6 +418,22 @@ async def test_a_json_image_of_openai_is_an_object() -> None:
             assert (await server.post(input_reference=image)).status_code == status
 
 
+@pytest.mark.parametrize(
+    ("name", "status"), [("litellm", 400), ("litellm-old", 500), ("sglang", 400), ("new-api", 400)]
+)
+async def test_an_image_as_an_object_is_not_taken_by_all(name: str, status: int) -> None:
+    async with served(name) as server:
+        answer = await server.post(input_reference={"image_url": "https://images.example/a.png"})
+        assert answer.status_code == status
+        assert (await server.post(input_reference="https://images.example/a.png")).status_code == 200
+
+
+async def test_a_header_of_the_answer_tells_of_the_video() -> None:
+    async with served("new-api") as server:
+        answer = await server.post(seconds="8")
+    assert json.loads(answer.headers["x-new-api-other-ratios"]) == {"seconds": 8}
+
+
 # Keys
 
 
@@ -795,3 +811,44 @@ async def test_a_status_that_is_no_video_is_a_500_at_an_old_gateway() -> None:
     assert answer.status_code == 500
     assert "3 validation errors for VideoObject" in answer.json()["error"]["message"]
     assert parse_failure(500, answer.headers, answer.content).message
+
+
+# The page
+
+
+PAGE = (ROOT / "docs" / "simulator.md").read_text("utf-8")
+
+
+def row(name: str) -> str:
+    """A dialect's row in the table of the page, as its data have it."""
+    spoken = dialects.dialect(name)
+    deletes = spoken.delete and ("any" if spoken.delete.running else "ended")
+    cells = [
+        f"`{name}`",
+        "yes" if spoken.key else "no",
+        ", ".join(spoken.request.encodings),
+        "base64" if spoken.ids.envelope else f"`{spoken.ids.prefix}…`",
+        "yes" if spoken.list else "no",
+        deletes or "no",
+        spoken.content.delivery,
+        f"{spoken.expiry.shown} s" if spoken.expiry.enforced else "never",
+        "heeded" if spoken.idempotency else "ignored",
+        "in memory" if spoken.memory else "on disk",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def test_the_table_of_the_page_is_the_data() -> None:
+    assert re.findall(r"^\| `[a-z-]+` \| (?:yes|no) \|.*$", PAGE, re.MULTILINE) == [row(name) for name in NAMES]
+
+
+def test_the_page_names_every_key_of_the_faults_file() -> None:
+    keys = files.schema("faults")["properties"]["faults"]["items"]["properties"]
+    assert re.findall(r"^\| `([a-z_]+)` \|", PAGE.partition("## Faults")[2], re.MULTILINE) == list(keys)
+
+
+def test_the_faults_on_the_page_are_read() -> None:
+    (text,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+    faults = faults_from(text.encode(), file="page", schema=files.schema("faults"))
+    answers = [faults.due("create", "").answer for _ in range(5)]
+    assert [answer and answer.status for answer in answers] == [None, None, 429, None, 502]

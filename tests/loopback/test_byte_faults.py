@@ -128,6 +128,22 @@ def test_what_is_spoiled_behind_a_redirect_are_the_bytes(tmp_path: Path) -> None
             httpx.get(answer.headers["location"], trust_env=False)
 
 
+def test_a_client_that_waits_for_leave_to_send_its_body(tmp_path: Path) -> None:
+    body = b'{"model": "sora-2"}'
+    head = f"POST /v1/videos HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: {len(body)}\r\n\r\n"
+    with served(tmp_path, Fault(on="create", answer=Answer(500, body="x" * 100), truncate=0.5)) as client:
+        address = urlsplit(str(client.base_url))
+        with closing(socket.create_connection((address.hostname, address.port))) as connection:
+            connection.sendall(head.encode())
+            assert connection.recv(1000).startswith(b"HTTP/1.1 100 ")
+            connection.sendall(body)
+            received = b""
+            while chunk := connection.recv(1000):
+                received += chunk
+    assert received.startswith(b"HTTP/1.1 500 ")
+    assert received.endswith(b"\r\n\r\n" + b"x" * 50)
+
+
 def test_a_fault_of_the_answer_and_of_its_bytes(tmp_path: Path) -> None:
     wrong = Answer(500, body="An error that is cut off in the middle.")
     with (
