@@ -199,10 +199,12 @@ def audit(target: Path, as_json: bool, ids: Path | None, **options: Any) -> int:
 @click.option("--state", type=click.Path(dir_okay=False, path_type=Path), help="Keep jobs and bill in this file.")
 @click.option("--videos", type=click.Choice(["real", "stock"]), default="real", show_default=True)
 @click.option("--speed", type=click.FloatRange(min=0, min_open=True), default=1.0, show_default=True)
-def simulate(port: int, state: Path | None, videos: str, speed: float) -> int:
+@click.option("--dialect", metavar="NAME", help="Stand for this server; an unknown name lists them.")
+@click.option("--faults", type=click.Path(path_type=Path), metavar="FILE", help="What goes wrong, and when.")
+def simulate(videos: str, **options: Any) -> int:
     """Serve the simulator on a loopback port. Prints its address first."""
     started = partial(print, flush=True)
-    anyio.run(partial(commands.simulate, port=port, state=state, stock=videos == "stock", speed=speed, started=started))
+    anyio.run(partial(commands.simulate, stock=videos == "stock", started=started, **options))
     return 0
 
 

@@ -48,7 +48,7 @@ from pipeline.report import Status
 from pipeline.runner import Run
 from pipeline.steps import Tools
 from pipeline.supervision import Progress, attended
-from pipeline.surroundings import campaign_of, rescue_folders, simulator, storable
+from pipeline.surroundings import campaign_of, faults_of, rescue_folders, simulator, storable
 
 _STRICT_RULES = "sora-request"
 _EXITS = dict.fromkeys(Stop, 69) | {Stop.AUTH: 4, Stop.QUOTA: 4, Stop.BUDGET: 6, Stop.DISK: 5}
@@ -220,13 +220,29 @@ def _tools(
     )
 
 
-async def simulate(*, port: int, state: Path | None, stock: bool, speed: float, started: Callable[[str], None]) -> None:
-    """Serve the simulator on a loopback port until a signal. ``started`` is called with its address."""
-    rules = files.schema(_STRICT_RULES)
-    with simulator(state or ":memory:", rules, now=time.time, stock=stock, speed=speed) as app:
+async def simulate(
+    *,
+    port: int,
+    state: Path | None,
+    stock: bool,
+    speed: float,
+    dialect: str | None,
+    faults: Path | None,
+    started: Callable[[str], None],
+) -> None:
+    """Serve the simulator on a loopback port until a signal. ``started`` is called with its address.
+
+    ``dialect`` names the server that it stands for, ``faults`` is the file of what goes wrong. Raises UsageError for a
+    dialect that there is not, ManifestError for mistakes in the file.
+    """
+    rules, key = files.schema(_STRICT_RULES), os.environ.get("CALLSHEET_SIMULATOR_KEY") or None
+    wrong = faults_of(faults) if faults else None
+    with simulator(
+        state or ":memory:", rules, now=time.time, stock=stock, speed=speed, dialect=dialect, faults=wrong, key=key
+    ) as app:
         from pipeline.simulator.server import serve  # noqa: PLC0415  # an extra, and slow to import
 
-        await serve(app, port=port, started=started)
+        await serve(app, port=port, started=started, bytewise=bool(wrong and wrong.need_a_proxy))
 
 
 def schema_text(name: str) -> str:

@@ -10,11 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pipeline import files
+from pipeline import files, source
 from pipeline.errors import UsageError
 from pipeline.files import Profiles
 from pipeline.preparation import Campaign
 from pipeline.profile import Profile
+from pipeline.simulator.faults import Faults, faults_from
 
 
 def campaign_of(target: Path, output: Path) -> Campaign:
@@ -56,6 +57,11 @@ def rescue_folders(campaign: Campaign, environment: Mapping[str, str]) -> tuple[
     return (campaign.outputs.videos, *([] if nobodys else [Path(states) / "callsheet"]))
 
 
+def faults_of(path: Path) -> Faults:
+    """Return the faults in a file. Raises UsageError where it cannot be read, ManifestError for its mistakes."""
+    return faults_from(files.bytes_of(path, source.MAX_BYTES), file=str(path), schema=files.schema("faults"))
+
+
 @contextmanager
 def simulator(
     path: Path | str,
@@ -64,9 +70,17 @@ def simulator(
     now: Callable[[], float],
     stock: bool = False,
     speed: float = 1.0,
+    dialect: str | None = None,
+    faults: Faults | None = None,
+    key: str | None = None,
 ) -> Iterator[Any]:
-    """Give the simulator as an ASGI application, with its jobs and its bill in the file at ``path``."""
+    """Give the simulator as an ASGI application, with its jobs and its bill in the file at ``path``.
+
+    ``dialect`` is the name of the server that it stands for; without one it is itself. ``key`` is the one
+    that is accepted where a dialect wants one.
+    """
     try:  # an extra, and slow to import
+        from pipeline.simulator import dialects  # noqa: PLC0415
         from pipeline.simulator.app import application  # noqa: PLC0415
         from pipeline.simulator.footage import RealFootage, StockFootage  # noqa: PLC0415
         from pipeline.simulator.pace import Pace  # noqa: PLC0415
@@ -74,5 +88,8 @@ def simulator(
     except ImportError as error:
         raise UsageError(f'{error}: the simulator needs pip install "callsheet[simulator]"') from error
     footage = StockFootage if stock else RealFootage
-    with open_simulator(path=path, request_schema=rules, now=now, footage=footage, pace=Pace(speed=speed)) as service:
-        yield application(service)
+    spoken, pace = dialects.dialect(dialect or dialects.DEFAULT), Pace(speed=speed)
+    with open_simulator(
+        path=path, request_schema=rules, now=now, footage=footage, pace=pace, dialect=spoken
+    ) as service:
+        yield application(service, faults=faults, key=key)

@@ -3,18 +3,16 @@
 The gateway is a real HTTP server: what reaches the simulator is billed there, whatever the command is told.
 """
 
-import asyncio
 import http.client
 import json
 import os
-import socket
 import sqlite3
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import chdir, closing, contextmanager, redirect_stderr, redirect_stdout
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, chdir, closing, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import StringIO
@@ -23,14 +21,18 @@ from typing import Any
 from unittest.mock import patch
 from urllib.parse import urlsplit
 
-import uvicorn
+from anyio.from_thread import start_blocking_portal
 
 from pipeline import files
 from pipeline.cli import main
+from pipeline.simulator import dialects
 from pipeline.simulator.app import application
+from pipeline.simulator.faults import Fault, Faults
 from pipeline.simulator.footage import StockFootage
 from pipeline.simulator.pace import Pace
+from pipeline.simulator.server import listening
 from pipeline.simulator.service import open_simulator
+from pipeline.surroundings import faults_of
 
 ENVIRONMENT = {
     key: value
@@ -111,30 +113,34 @@ class _Shelf:
         return _SHELF.setdefault(name, data)
 
 
+@asynccontextmanager
+async def _simulator(state: Path, dialect: str | None, faults: Faults, key: str | None) -> AsyncIterator[str]:
+    pace = Pace(queue=(0.02, 0.05), render=(0.05, 0.2))
+    with open_simulator(
+        path=state,
+        request_schema=files.schema("sora-request"),
+        now=time.time,
+        footage=lambda store: StockFootage(_Shelf()),
+        pace=pace,
+        dialect=dialects.dialect(dialect or dialects.DEFAULT),
+    ) as service:
+        app = application(service, faults=faults, key=key)
+        async with listening(app, bytewise=faults.need_a_proxy) as address:
+            yield address
+
+
 @contextmanager
-def simulator(state: Path) -> Iterator[str]:
-    """Serve the simulator on a port, with its bill in a file, and give its address."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    servers: list[uvicorn.Server] = []
+def simulator(
+    state: Path, *, dialect: str | None = None, faults: Sequence[Fault] | Path = (), key: str | None = None
+) -> Iterator[str]:
+    """Serve the simulator on a port, with its bill in a file, and give its address.
 
-    def serve() -> None:
-        rules, pace = files.schema("sora-request"), Pace(queue=(0.02, 0.05), render=(0.05, 0.2))
-        with open_simulator(
-            path=state, request_schema=rules, now=time.time, footage=lambda store: StockFootage(_Shelf()), pace=pace
-        ) as service:
-            plain: dict[str, Any] = {"lifespan": "off", "ws": "none", "log_config": None, "access_log": False}
-            servers.append(uvicorn.Server(uvicorn.Config(application(service), **plain)))
-            asyncio.run(servers[0].serve(sockets=[listener]))
-
-    thread = threading.Thread(target=serve)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
-    finally:
-        servers[0].should_exit = True
-        thread.join()
-        listener.close()
+    ``dialect`` names the server that it stands for. ``faults`` are values, or a file of them.
+    """
+    wrong = faults_of(faults) if isinstance(faults, Path) else Faults(faults)
+    around = _simulator(state, dialect, wrong, key)
+    with start_blocking_portal() as portal, portal.wrap_async_context_manager(around) as address:
+        yield address
 
 
 @contextmanager

@@ -37,6 +37,7 @@ ACROSS = {
     ("folder", "parquet"),
     ("including", "folder"),
     ("inputs", "outputs"),
+    ("simulator", "files"),
     ("runner", "steps"),
     ("steps", "reconciliation"),
     ("cli", "progress"),

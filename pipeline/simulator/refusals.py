@@ -1,6 +1,5 @@
-"""What the simulator says no with, and the rules for a request, told as a strict gateway tells them. Pure."""
+"""What the simulator says no with, and the rules for a request, told in OpenAI's words. Pure."""
 
-import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,44 +8,55 @@ from jsonschema import Draft202012Validator, ValidationError
 
 
 class Refused(Exception):
-    """A request that gets an error instead of what it asked for: the HTTP status, and the body to answer with."""
+    """A request that gets an error instead of what it asked for.
 
-    def __init__(self, status: int, error: Mapping[str, Any]) -> None:
+    ``error`` is OpenAI's: message, type, param, code. How a dialect words it depends on the ``reason``; ``model`` is
+    the one that was asked for, ``facts`` are further names for the dialect's words.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        error: Mapping[str, Any],
+        *,
+        reason: str,
+        model: str | None = None,
+        facts: Mapping[str, Any] | None = None,
+    ) -> None:
         super().__init__(error["message"])
-        self.status = status
-        self.body = {"error": error}
+        self.status, self.error, self.reason, self.model, self.facts = status, error, reason, model, facts or {}
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """OpenAI's own envelope."""
+        return {"error": self.error}
 
 
 def refused(
     status: int,
     message: str,
     *,
+    reason: str,
     code: str | None = None,
     param: str | None = None,
     kind: str = "invalid_request_error",
+    **facts: Any,
 ) -> Refused:
-    """Return a refusal in OpenAI's own envelope."""
-    return Refused(status, _error(message, code, param, kind))
+    """Return a refusal in OpenAI's words."""
+    return Refused(status, _error(message, code, param, kind), reason=reason, facts=facts)
 
 
 def request_rules(schema: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], None]:
-    """Return the check of a create request against a JSON Schema. It raises Refused for the first mistake.
-
-    An image is text here: what stands for one in a campaign's own records is no image to a server.
-
-    The answer calls every mistake a content policy violation and holds the truth inside, as gateways do whose users
-    then look for the fault in their prompts: a client must be able to read it.
-    """
-    rules = schema.get("properties", {})
-    if "input_reference" in rules:
-        schema = {**schema, "properties": {**rules, "input_reference": {"type": "string", "minLength": 1}}}
+    """Return the check of a create request against a JSON Schema. It raises Refused for the first mistake."""
     validator = Draft202012Validator(schema)
 
     def check(request: Mapping[str, Any]) -> None:
         mistakes = sorted(map(_Mistake.of, validator.iter_errors(request)), key=_rank)
         if mistakes:
             told = _TELLERS.get(mistakes[0].keyword, _odd)(mistakes[0])
-            raise Refused(400, _wrapped(told, request.get("model")))
+            model, missing = request.get("model"), mistakes[0].keyword == "required"
+            group = model[:100] if isinstance(model, str) else None
+            raise Refused(400, told, reason="missing" if missing else "invalid", model=group)
 
     return check
 
@@ -70,18 +80,6 @@ class _Mistake:
         known = error.schema.get("properties", {}) if isinstance(error.schema, Mapping) else {}
         path = ".".join(map(str, error.absolute_path))
         return cls(path, error.instance, str(error.validator), error.validator_value, known)
-
-
-def _wrapped(inner: Mapping[str, Any], model: object) -> dict[str, Any]:
-    group = model[:100] if isinstance(model, str) else None
-    message = (
-        f"litellm.BadRequestError: litellm.ContentPolicyViolationError: {json.dumps({'error': inner})}\n"
-        f"model={group}. content_policy_fallback=None. fallbacks=None.\n\n"
-        "Set 'content_policy_fallback' - https://docs.litellm.ai/docs/routing#fallbacks. "
-        f"Received Model Group={group}\nAvailable Model Group Fallbacks=None"
-    )
-    fields = {"innererror": None, "inner_error": None, "azure_error": None}
-    return {**_error(message, "400", None), "provider_specific_fields": fields}
 
 
 def _rank(mistake: _Mistake) -> tuple[bool, str]:

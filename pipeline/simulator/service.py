@@ -1,37 +1,35 @@
 """The service as a model: requests and a time in, answers out, the store changed. No HTTP, no timers.
 
-Where OpenAI's documentation is silent, it does this:
+What a server does is in its dialect. Where OpenAI's documentation is silent, the simulator's own does this:
 
 - Content is served for ever; ``expires_at`` (an hour after completion) is information. A campaign may be resumed
   tomorrow, and a stand-in that lets a day's work expire teaches nothing.
 - A repeated ``Idempotency-Key`` is Stripe's: with the same parameters the answer is the first job, as it is now, and
   the bill has no second line, not even after the job was deleted; with others it is a 400 of type
   ``idempotency_error``. Keys are kept for ever. A refused request leaves none.
-- Only a job whose metadata says ``{"simulator": {"fail": "<code>"}}`` fails, with that code.
+
+In every dialect a job fails only when somebody asks for it: its metadata, where the server keeps them, with
+``{"simulator": {"fail": "<code>"}}``, or a fault.
 """
 
 import hashlib
-import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Never
+from typing import Any, Literal
 
 from pipeline.jobs import canonical_json
+from pipeline.simulator import dialects, ids, wording
+from pipeline.simulator.dialects import Dialect
 from pipeline.simulator.footage import Footage, RealFootage
+from pipeline.simulator.intake import Intake, parsed
 from pipeline.simulator.pace import Pace
-from pipeline.simulator.refusals import refused, request_rules
+from pipeline.simulator.refusals import refused
 from pipeline.simulator.store import Record, Store
 
-SHELF_LIFE = 3600
-"""Seconds from completion to ``expires_at``."""
-
-_DEFAULTS = {"size": "720x1280", "seconds": "4"}  # OpenAI's
+_DEFAULTS = {"model": "sora-2", "size": "720x1280", "seconds": "4"}  # OpenAI's
 _OURS = __name__.split(".")[1]  # the key in a job's metadata that speaks to this package
-_MESSAGES = {"moderation_blocked": "Your request was blocked by our moderation system."}
-_NO_MESSAGE = "The video could not be generated."
-_NOT_JSON = "We could not parse the JSON body of your request: it must be one JSON object, in UTF-8."
 _KEY_REUSED = "Keys for idempotent requests can only be used with the same parameters they were first used with."
 _LONGEST_KEPT = 1000
 
@@ -47,7 +45,8 @@ class Created:
 class VideoService:
     """The account: its videos and its bill. Methods raise Refused for what the API answers with an error.
 
-    ``now`` gives seconds since the epoch; ``request_schema`` is a JSON Schema for the body of a create request.
+    ``now`` gives seconds since the epoch; ``request_schema`` is a JSON Schema for the body of a create request, where
+    the dialect has none of its own.
     """
 
     def __init__(
@@ -57,66 +56,108 @@ class VideoService:
         request_schema: Mapping[str, Any],
         now: Callable[[], float],
         footage: Footage,
+        dialect: Dialect,
         pace: Pace = Pace(),  # noqa: B008 - frozen
     ) -> None:
         self.store = store
         self.now = now
-        self._check = request_rules(request_schema)
+        self.dialect = dialect
+        self._taken = Intake(dialect.request, request_schema)
         self._footage = footage
         self._pace = pace
 
     def create(self, body: bytes, idempotency_key: str | None) -> Created:
-        """Check the request, then bill and create a job in one step."""
-        request = _parsed(body)
-        self._check(request)
+        """Create a job from a JSON body."""
+        return self.accept(parsed(body), {}, idempotency_key)
+
+    def accept(
+        self,
+        fields: Mapping[str, Any],
+        uploads: Mapping[str, Any],
+        idempotency_key: str | None,
+        *,
+        failure: str | None = None,
+    ) -> Created:
+        """Check the request, then bill and create a job in one step. ``failure`` is the code that it will end with."""
+        request = self._taken(fields, uploads)
+        key = idempotency_key if self.dialect.idempotency else None
         written = canonical_json({**request, **_abridged(request)})
         with self.store.transaction():
-            if idempotency_key is not None and (known := self._replay(idempotency_key, written)):
+            if key is not None and (known := self._replay(key, written)):
                 return Created(known, replayed=True)
-            record = self._record(request, written)
-            self.store.add(record, request=written, idempotency_key=idempotency_key)
-        return Created(_document(record, self.now()), replayed=False)
+            record = self._record(request, written, failure)
+            self.store.add(record, request=written, idempotency_key=key)
+        return Created(self._shown(record, created=True), replayed=False)
 
     def retrieve(self, video_id: str) -> dict[str, Any]:
-        """Return the Video object as it is now."""
-        return _document(self._found(video_id), self.now())
+        """Return the Video as it is now."""
+        return self._shown(self._found(video_id))
 
-    def page(self, *, limit: int, after: str | None, order: Literal["asc", "desc"]) -> dict[str, Any]:
+    def prompt(self, video_id: str) -> str:
+        """Return the prompt of a video; of one that is not there, an empty one."""
+        record = self.store.video(ids.canonical(self.dialect.ids, video_id))
+        return record.prompt if record else ""
+
+    def page(self, *, limit: int | None, after: str | None, order: Literal["asc", "desc"]) -> dict[str, Any]:
         """Return one page of the account's videos by creation. A deleted video is a fine place to go on ``after``."""
-        if after is not None and self.store.video(after, deleted=True) is None:
-            raise refused(400, f"No video found with id '{after[:100]}'.", code="invalid_value", param="after")
-        records = self.store.videos(after=after, order=order, limit=limit + 1)
-        now = self.now()
-        data = [_document(record, now) for record in records[:limit]]
-        return {
-            "object": "list",
+        rules = self.dialect.list
+        lost = after is not None and self.store.video(after, deleted=True) is None
+        if lost and not (rules and rules.lenient):
+            message = f"No video found with id '{str(after)[:100]}'."
+            raise refused(400, message, reason="query", code="invalid_value", param="after")
+        most = -1 if limit is None else limit + 1
+        records = [] if lost else self.store.videos(after=after, order=order, limit=most)
+        data = [self._shown(record) for record in records[:limit]]
+        facts = {
             "data": data,
             "first_id": data[0]["id"] if data else None,
             "last_id": data[-1]["id"] if data else None,
-            "has_more": len(records) > limit,
+            "has_more": limit is not None and len(records) > limit,
         }
+        page: dict[str, Any] = wording.filled(rules.page if rules and rules.page else wording.PAGE, facts)
+        return page
 
     def delete(self, video_id: str) -> dict[str, Any]:
-        """Delete a video that is completed or failed: there is no way to cancel one."""
-        if not self._ended(self._found(video_id)):
-            raise refused(400, "Only completed or failed videos can be deleted; this one is still being made.")
-        self.store.delete(video_id)
-        return {"id": video_id, "object": "video.deleted", "deleted": True}
+        """Delete a video; where there is no way to cancel one, only if it is completed or failed."""
+        rules = self.dialect.delete
+        if rules is None:
+            raise refused(405, "Videos cannot be deleted.", reason="no_delete")
+        record = self._found(video_id)
+        if not (rules.running or self._ended(record)):
+            message = "Only completed or failed videos can be deleted; this one is still being made."
+            raise refused(400, message, reason="unfinished")
+        video = self._shown(record, word="deleted")
+        self.store.delete(record.id)
+        answer: dict[str, Any] = wording.filled(rules.answer, {"id": video["id"], "video": video})
+        return answer
 
     async def content(self, video_id: str) -> bytes:
         """Return the MP4 of a completed video."""
-        record = self._found(video_id)
+        record, word = self._found(video_id, reason="content_not_found"), self.dialect.video.words
         if not self._ended(record):
-            raise refused(404, "Video is not ready yet, use GET /v1/videos/{id} to check status.")
+            message = "Video is not ready yet, use GET /v1/videos/{id} to check status."
+            status = wording.status_of(record, self.now())
+            raise refused(404, message, reason="not_ready", word=word.get(status, status))
         if record.failure is not None:
-            raise refused(404, "Video generation failed, there is no content: see the video's error.")
+            message = "Video generation failed, there is no content: see the video's error."
+            raise refused(404, message, reason="content_failed", word=word.get("failed", "failed"))
+        expiry = self.dialect.expiry
+        if expiry.enforced and expiry.shown is not None and self.now() >= record.life.ended_at + expiry.shown:
+            raise refused(404, "Video content has expired.", reason="expired", code="video_expired")
         return await self._footage(record)
 
-    def _found(self, video_id: str) -> Record:
-        record = self.store.video(video_id)
+    def _found(self, video_id: str, *, reason: str = "not_found") -> Record:
+        record = self.store.video(ids.canonical(self.dialect.ids, video_id))
+        if record is None and ids.is_foreign(self.dialect.ids, video_id):
+            raise refused(500, "Cannot connect to host api.openai.com:443.", reason="foreign_id", kind="server_error")
         if record is None:
-            raise refused(404, f"Video with id '{video_id[:100]}' not found.")
+            name = ids.inner(self.dialect.ids, video_id)[:100]
+            raise refused(404, f"Video with id '{name}' not found.", reason=reason)
         return record
+
+    def _shown(self, record: Record, *, created: bool = False, word: str | None = None) -> dict[str, Any]:
+        video: dict[str, Any] = wording.video(record, self.now(), self.dialect, created=created, word=word)
+        return video
 
     def _ended(self, record: Record) -> bool:
         return self.now() >= record.life.ended_at
@@ -127,18 +168,20 @@ class VideoService:
             return None
         record = self.store.video(line.video_id, deleted=True)
         if line.request != request or record is None:
-            raise refused(400, _KEY_REUSED, kind="idempotency_error")
-        return _document(record, self.now())
+            raise refused(400, _KEY_REUSED, reason="idempotency", kind="idempotency_error")
+        return self._shown(record, created=True)
 
-    def _record(self, request: Mapping[str, Any], written: str) -> Record:
+    def _record(self, request: Mapping[str, Any], written: str, failure: str | None) -> Record:
         now = self.now()
         # Unique in the store by the number, and nearly so in the world by the rest; no dice, so that tests repeat.
         seed = f"{self.store.billed()} {now!r} {written}"
-        video_id = f"video_{hashlib.sha256(seed.encode()).hexdigest()[:32]}"
-        facts = _DEFAULTS | {name: request[name] for name in ("model", "prompt", "size", "seconds") if name in request}
+        chosen = _DEFAULTS | dict(self.dialect.request.defaults) | dict(request)
+        video_id = ids.made(self.dialect.ids, hashlib.sha256(seed.encode()).hexdigest()[:32], chosen["model"])
+        facts = {name: str(chosen[name]) for name in ("model", "prompt", "size", "seconds")}
         metadata = request.get("metadata")
         life = self._pace.life(video_id, now)
-        return Record(id=video_id, life=life, metadata=metadata, failure=_asked_failure(metadata), **facts)
+        failure = failure or _asked_failure(metadata)
+        return Record(id=video_id, life=life, metadata=metadata, failure=failure, **facts)
 
 
 @contextmanager
@@ -149,68 +192,26 @@ def open_simulator(
     now: Callable[[], float],
     footage: Callable[[Store], Footage] = RealFootage,
     pace: Pace = Pace(),  # noqa: B008 - frozen
+    dialect: Dialect | None = None,
 ) -> Iterator[VideoService]:
     """Open the service on the store at ``path`` (``":memory:"`` forgets), and close the store at the end.
 
-    Raises StorageError for a file that cannot be used, UsageError where the simulator's libraries are missing.
+    Without a ``dialect`` it speaks the simulator's own. Raises StorageError for a file that cannot be used, UsageError
+    where the simulator's libraries are missing.
     """
+    spoken = dialect or dialects.dialect(dialects.DEFAULT)
     with Store.open(path) as store:
-        yield VideoService(store=store, request_schema=request_schema, now=now, footage=footage(store), pace=pace)
-
-
-def _document(record: Record, now: float) -> dict[str, Any]:
-    """Return OpenAI's Video object, all of its keys, and the metadata."""
-    life, status = record.life, _status(record, now)
-    completed_at = int(life.ended_at) if status == "completed" else None
-    return {
-        "id": record.id,
-        "object": "video",
-        "model": record.model,
-        "status": status,
-        "progress": life.progress(now),
-        "created_at": int(life.created_at),
-        "completed_at": completed_at,
-        "expires_at": None if completed_at is None else completed_at + SHELF_LIFE,
-        "prompt": record.prompt,
-        "size": record.size,
-        "seconds": record.seconds,
-        "remixed_from_video_id": None,
-        "error": _error(record.failure) if record.failure and status == "failed" else None,
-        "metadata": record.metadata,
-    }
-
-
-def _status(record: Record, now: float) -> str:
-    if now < record.life.started_at:
-        return "queued"
-    if now < record.life.ended_at:
-        return "in_progress"
-    return "completed" if record.failure is None else "failed"
-
-
-def _error(code: str) -> dict[str, str]:
-    return {"code": code, "message": _MESSAGES.get(code, _NO_MESSAGE)}
+        if spoken.memory:
+            store.forget()
+        yield VideoService(
+            store=store, request_schema=request_schema, now=now, footage=footage(store), pace=pace, dialect=spoken
+        )
 
 
 def _asked_failure(metadata: Any) -> str | None:
     asked = metadata.get(_OURS) if isinstance(metadata, dict) else None
     code = asked.get("fail") if isinstance(asked, dict) else None
     return code if isinstance(code, str) and code else None
-
-
-def _parsed(body: bytes) -> dict[str, Any]:
-    try:
-        value = json.loads(body, parse_constant=_no_constant)
-        canonical_json(value).encode()  # refuses what no JSON text can hold: half a surrogate pair, an endless number
-    except (ValueError, RecursionError):
-        raise refused(400, _NOT_JSON) from None
-    if not isinstance(value, dict):
-        raise refused(400, _NOT_JSON)
-    return value
-
-
-def _no_constant(name: str) -> Never:
-    raise ValueError(name)
 
 
 def _abridged(request: Mapping[str, Any]) -> dict[str, str]:

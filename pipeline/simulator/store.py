@@ -166,6 +166,12 @@ class Store:
             self._run("UPDATE videos SET deleted = 1 WHERE id = ?", video_id)
             self._run("DELETE FROM clips WHERE name = ?", video_id)
 
+    def forget(self) -> None:
+        """Forget every video, as a server does that has them in its memory. The bill stays, and no id comes again."""
+        with self.transaction():
+            self._run("DELETE FROM videos")
+            self._run("DELETE FROM clips")
+
     def bill(self) -> list[BillLine]:
         """Return all lines, in the order in which they were written."""
         return [BillLine(*row) for row in self._run("SELECT * FROM bill ORDER BY number")]
