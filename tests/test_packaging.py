@@ -158,6 +158,6 @@ def test_the_schema_of_included_files_is_that_of_manifests_without_the_keys_of_t
     assert {key: part[key] for key in part if key not in ours} == {
         key: whole[key] for key in whole if key not in ours | {"if", "then", "defaultSnippets"}
     }
-    top = {"name", "provider", "limits", "budget", "output"}
+    top = {"name", "provider", "limits", "budget", "retry", "output"}
     assert part["properties"] == {name: rules for name, rules in whole["properties"].items() if name not in top}
     assert part["required"] == ["version"]

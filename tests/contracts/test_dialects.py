@@ -15,8 +15,9 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from pipeline import files
+from pipeline.classes import Asked, classify
 from pipeline.errors import UsageError
-from pipeline.videos import Status, parse_failure, parse_video
+from pipeline.videos import Status, parse_video
 
 for module in ("av", "PIL", "starlette", "uvicorn", "python_multipart"):
     pytest.importorskip(module, reason=f"{module} is an extra: callsheet[simulator]")
@@ -810,7 +811,7 @@ async def test_a_status_that_is_no_video_is_a_500_at_an_old_gateway() -> None:
         answer = await server.get(video_id)
     assert answer.status_code == 500
     assert "3 validation errors for VideoObject" in answer.json()["error"]["message"]
-    assert parse_failure(500, answer.headers, answer.content).message
+    assert classify(Asked.STATUS, 500, answer.headers, answer.content).message
 
 
 # The page
