@@ -5,8 +5,9 @@ are started in the order in which the ledger met them, as slots at the server be
 ledger that the next run continues from, at any instant: a POST and the record of its answer are shielded together.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection
+from contextlib import aclosing
+from dataclasses import dataclass, replace
 
 import anyio
 from anyio.abc import TaskGroup
@@ -24,6 +25,7 @@ from pipeline.steps import STEPS, Tools
 Observer = Callable[[Job, Event, Job], None]
 """Called with a job before, an event that is on disk now, and the job after."""
 
+_Key = tuple[str, str]
 _AT_SERVER = DOUBTFUL - {State.HELD} | {State.SUBMITTED}
 _HOLDING_A_SLOT = _AT_SERVER | {State.PLANNED}
 #: What is paid, nearest to its end first; then what a person has been asked about; then what may come back.
@@ -46,7 +48,7 @@ _SHIELDED = frozenset({Do.SUBMIT, Do.PLACE})
 class Run:
     """One run: the ledger that it continues, the tools, and the numbers of its decisions.
 
-    ``wanted`` says which planned jobs to submit; what is paid is always fetched. ``driven`` are the jobs under way.
+    ``wanted`` says which planned jobs to submit; what is paid is always fetched.
     """
 
     ledger: Ledger
@@ -55,49 +57,51 @@ class Run:
     policy: Policy
     wanted: Callable[[Job], bool]
     observe: Observer
-    driven: set[tuple[str, str]] = field(default_factory=set)
 
     async def __call__(self) -> None:
         """Drive everything. Raises StorageError when the disk or the ledger fails, in a group of exceptions."""
         with self.tools.signals.scope:
             async with anyio.create_task_group() as group:
-                await self._start_paid(group)
-                await self._start_missing(group)
-                await self._start_planned(group)
+                met = await self._start_paid(group) | await self._start_missing(group)
+                await self._start_planned(group, met)
 
-    async def _start_paid(self, group: TaskGroup) -> None:
+    async def _start_paid(self, group: TaskGroup) -> set[_Key]:
         # All are read before the first one moves: a job must not be met again in its next state.
         jobs = [job async for job in self.ledger.jobs(_PAID_FIRST)]
         for job in sorted(jobs, key=lambda job: _PAID_FIRST.index(job.state)):
             at_server = job.state in _AT_SERVER
             if at_server:
                 self.slots.take()
-            self._start(group, job, Found(), at_server)
+            group.start_soon(self._drive, job, Found(), at_server)
+        return {_key(job) for job in jobs}
 
-    async def _start_missing(self, group: TaskGroup) -> None:
+    async def _start_missing(self, group: TaskGroup) -> set[_Key]:
         """Fetch again what was done and is not on the disk any more."""
         failure = Failure(FailureKind.BAD_OUTPUT, "the file is gone from the disk, or was changed")
-        signals = self.tools.signals
+        signals, missing = self.tools.signals, set[_Key]()
         async for job in self.ledger.jobs({State.DONE}):
             signals.largest = max(signals.largest, job.bytes or 0)
             if not (job.orphaned or self.tools.outputs.intact(job)):
-                self._start(group, job, NoFile(failure), False)
+                missing.add(_key(job))
+                group.start_soon(self._drive, job, NoFile(failure), False)
             else:
                 self.tools.outputs.tidy(job)
+        return missing
 
-    async def _start_planned(self, group: TaskGroup) -> None:
-        """Start what is to be submitted, and what failed in an earlier run and may be tried again."""
-        async for job in self.ledger.jobs({State.PLANNED, State.FAILED}):
-            if job.orphaned or not self.wanted(job) or _key(job) in self.driven:
-                continue
-            if next_action(job, Found(), Moment(self.tools.now()), self._policy_for(job)) is None:
-                continue
-            if not await self._take_slot():
-                return
-            if _key(job) in self.driven:  # it was met in one state, and is under way from another
-                self.slots.release()
-                continue
-            self._start(group, job, Found(), True)
+    async def _start_planned(self, group: TaskGroup, met: Collection[_Key]) -> None:
+        """Start what is to be submitted, and what failed in an earlier run and may be tried again.
+
+        What was ``met`` in another state may be planned or failed by now, and goes on by itself.
+        """
+        async with aclosing(self.ledger.jobs({State.PLANNED, State.FAILED})) as jobs:
+            async for job in jobs:
+                if job.orphaned or not self.wanted(job) or _key(job) in met:
+                    continue
+                if next_action(job, Found(), Moment(self.tools.now()), self._policy_for(job)) is None:
+                    continue
+                if not await self._take_slot():
+                    return
+                group.start_soon(self._drive, job, Found(), True)
 
     async def _take_slot(self) -> bool:
         """Wait for a slot at the server; return whether anything is still submitted then."""
@@ -105,10 +109,6 @@ class Run:
             return False
         self.slots.take()
         return True
-
-    def _start(self, group: TaskGroup, job: Job, evidence: Evidence, holds_slot: bool) -> None:
-        self.driven.add(_key(job))
-        group.start_soon(self._drive, job, evidence, holds_slot)
 
     async def _drive(self, job: Job, evidence: Evidence, holds_slot: bool) -> None:
         """Alternate between deciding and doing, until there is nothing more to do for the job in this run."""
@@ -139,7 +139,6 @@ class Run:
             self.tools.posts.release()
         if holds_slot:
             self.slots.release()
-        self.driven.discard(_key(job))
 
     def _policy_for(self, job: Job) -> Policy:
         if job.orphaned:
@@ -177,7 +176,7 @@ class Run:
         return after, Recorded()
 
 
-def _key(job: Job) -> tuple[str, str]:
+def _key(job: Job) -> _Key:
     return job.name, job.request_hash
 
 

@@ -19,6 +19,7 @@ from pipeline.blocking import inline
 from pipeline.breakers import Signals
 from pipeline.client import POSTS_AT_ONCE, VideosClient
 from pipeline.clock import steady
+from pipeline.credential import Secret
 from pipeline.images import Image
 from pipeline.inputs import Inputs
 from pipeline.jobs import Job, Spec, State
@@ -123,6 +124,7 @@ class World:
     faults: list[tuple[Callable[[str, str], bool], list[Fault]]] = field(default_factory=list)
     rng: Random = field(default_factory=lambda: Random(1))
     clock_error: float = 0.0
+    secret: Secret | None = None
 
     def fault(self, method: str, ending: str, *faults: Fault) -> None:
         """The next requests of this method whose path ends so meet these faults, one each."""
@@ -169,7 +171,11 @@ class World:
         with closing(SqliteLedger.create_or_open(self.folder / "ledger.db", now=now, blocking=inline)) as ledger:
             await ledger.enrol(specs, settings={"name": "world", "currency": "USD"}, max_cost=max_cost)
             async with VideosClient(
-                self.profile.base_url or "", profile=self.profile, key=None, downloads=bounds.downloads, app=self
+                self.profile.base_url or "http://host/v1",
+                profile=self.profile,
+                key=self.secret,
+                downloads=bounds.downloads,
+                app=self,
             ) as client:
                 pace = Adaptive(bounds.requests_per_minute / 60)
                 polls = RateLimiter(bounds.polls_per_second)

@@ -4,7 +4,7 @@ The only package that touches SQLite. ``store`` writes, ``reading`` reads, ``sch
 constraints, ``rows`` turns values into columns, ``lock`` keeps a second run out.
 """
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncGenerator, Collection
 from typing import Protocol
 
 from pipeline.events import Event
@@ -34,7 +34,7 @@ class Ledger(Protocol):
         """Return those of the ids that a job has, or has had."""
         ...
 
-    def jobs(self, states: Collection[State]) -> AsyncIterator[Job]:
+    def jobs(self, states: Collection[State]) -> AsyncGenerator[Job, None]:
         """Yield the jobs that are in one of the states, in the order in which they were first enrolled.
 
         A job that changes meanwhile may be met in its old state, in its new one, in both or in neither.

@@ -9,7 +9,7 @@ ids. Either way the run ends: every later record raises, once it is safe, and no
 """
 
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -126,7 +126,7 @@ class SqliteLedger:
                 rows = await self._guarded(lambda: call().fetchall())
         return {video_id for (video_id,) in rows}
 
-    async def jobs(self, states: Collection[State]) -> AsyncIterator[Job]:
+    async def jobs(self, states: Collection[State]) -> AsyncGenerator[Job, None]:
         after: int | None = 0
         while after is not None:
             with anyio.CancelScope(shield=True):
