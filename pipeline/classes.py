@@ -193,11 +193,12 @@ def _refused(status: int, said: Complaint) -> bool:
 
 
 def _verdict(status: int, said: Complaint) -> bool:
-    return _moderated(said)
+    """Words are not enough with 403: they may speak of the account."""
+    return _moderated(said) and (status != 403 or _certain(said) in _MODERATION)
 
 
 def _verdict_upon_the_input(status: int, said: Complaint) -> bool:
-    return _moderated(said) and _half(said) is FailureKind.MODERATION_INPUT
+    return _verdict(status, said) and _half(said) is FailureKind.MODERATION_INPUT
 
 
 def _structured(status: int, said: Complaint) -> bool:

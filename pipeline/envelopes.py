@@ -8,7 +8,7 @@ nothing. The innermost error is the true one. Reading is total on any bytes, and
 import html
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 LONGEST_MESSAGE = 2000
@@ -26,7 +26,7 @@ class Complaint:
     """What a server says. ``message`` may be empty; ``param`` is the request's field, as the server names it.
 
     ``named`` is the field that the message names for sure, ``number`` an HTTP status that stands as the code.
-    ``structured``: it came as JSON, so it is the word of an API and not of a page in front of it.
+    ``structured``: it came as whole JSON, so it is the word of an API and not of a page in front of it.
     """
 
     message: str = ""
@@ -49,7 +49,8 @@ def read(body: bytes) -> Complaint:
     written = body.decode("utf-8-sig", "replace")
     value = _decoded(written)
     if value is None and written.lstrip()[:1] == "{":
-        value = _salvaged(written[:_INSPECTED])  # cut on the way
+        cut = complaint(_salvaged(written[:_INSPECTED]))
+        return replace(cut, structured=False) if cut else Complaint(_plain(written))
     if not isinstance(value, dict | list):
         return Complaint(_plain(value if isinstance(value, str) else written))
     return complaint(value) or Complaint(_plain(written), structured=True)
@@ -57,7 +58,7 @@ def read(body: bytes) -> Complaint:
 
 def complaint(value: Any) -> Complaint | None:
     """Return what the value of an envelope says, or None where it is no envelope."""
-    if isinstance(value, dict) and not value.keys() & _KEYS:
+    if value is None or (isinstance(value, dict) and not value.keys() & _KEYS):
         return None
     layers: list[Complaint] = []
     while value is not None and len(layers) < _DEEPEST:
@@ -145,10 +146,11 @@ def _layer(value: Any, *, settled: bool) -> tuple[Complaint, Any]:
 
 def _problems(items: list[Any]) -> tuple[Complaint, Any]:
     """Return what FastAPI's list of problems says, or the first of another list."""
-    if not any(isinstance(item, dict) and "msg" in item for item in items):
+    problems = [item for item in items[:5] if isinstance(item, dict) and "msg" in item]
+    if not problems:
         return Complaint(), items[0] if items else None
-    found = [(_place(item.get("loc")), _cleaned(text(item.get("msg")) or "")) for item in items if "msg" in item]
-    message = "; ".join(f"{place}: {problem}" if place else problem for place, problem in found[:5])
+    found = [(_place(item.get("loc")), _cleaned(text(item["msg"]) or "")) for item in problems]
+    message = "; ".join(f"{place}: {problem}" if place else problem for place, problem in found)
     return Complaint(message[:LONGEST_MESSAGE], param=found[0][0]), None
 
 

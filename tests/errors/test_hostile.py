@@ -13,7 +13,7 @@ from pipeline.jobs import Failure, FailureKind
 
 STATUSES = st.sampled_from([200, 202, 307, 400, 401, 403, 404, 409, 410, 422, 429, 500, 502])
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | st.sampled_from(["msg", "None"]),
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
