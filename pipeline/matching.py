@@ -44,15 +44,19 @@ def _alike(job: Job, video: Video) -> bool | None:
     """Tell whether the video is of an equal request; None where the server does not show enough."""
     if video.reference is not None:
         return False
-    asked = [job.request.get(name) for name in ("model", "prompt", "size")]
-    model = video.model and video.model.rpartition("/")[2]  # gateways prefix their upstream's
-    told = [model, video.prompt, video.size]
-    if any(b is not None and a != b for a, b in zip(asked, told, strict=True)):
+    asked = [name for name in ("model", "prompt", "size") if name in job.request]  # a server may have one model only
+    told = {"model": video.model, "prompt": video.prompt, "size": video.size}
+    if any(_differs(name, job.request[name], told[name]) for name in asked):
         return False
     if video.seconds is not None and not _same_number(video.seconds, str(job.request.get("seconds"))):
         return False
-    shown = None not in {*told, video.seconds, video.created_at} and "input_reference" not in job.request
-    return True if shown else None
+    known = all(told[name] is not None for name in asked) and None not in {video.seconds, video.created_at}
+    return True if known and "input_reference" not in job.request else None
+
+
+def _differs(name: str, asked: str, told: str | None) -> bool:
+    """Gateways put their upstream's name before a model's."""
+    return told is not None and asked not in ({told, told.rpartition("/")[2]} if name == "model" else {told})
 
 
 def _creation(video: Video, unknown: float = inf) -> float:

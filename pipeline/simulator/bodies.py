@@ -39,6 +39,7 @@ async def read(request: Request, encodings: Collection[str], *, most: int) -> Fi
 async def _form(encoding: str, headers: Headers, body: bytes, most: int) -> Fields:
     async def chunks() -> AsyncGenerator[bytes, None]:
         yield body
+        yield b""  # older parsers know the end by it
 
     multipart = encoding == "multipart"
     parser = MultiPartParser(headers, chunks(), max_part_size=most) if multipart else FormParser(headers, chunks())

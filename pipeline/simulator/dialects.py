@@ -38,6 +38,7 @@ class Ids:
     """How a job is called; with an ``envelope`` the name is base64 of that text, which holds the true one."""
 
     prefix: str = "video_"
+    uuid: bool = False
     envelope: str | None = None
     later: str | None = None
 

@@ -2,13 +2,14 @@
 
 import base64
 import binascii
+from uuid import UUID
 
 from pipeline.simulator.dialects import Ids
 
 
 def made(ids: Ids, own: str, model: str) -> str:
-    """Return the id of a new job from its own part."""
-    name = f"{ids.prefix}{own}"
+    """Return the id of a new job from its own part, which is 32 hexadecimal digits."""
+    name = f"{ids.prefix}{UUID(hex=own) if ids.uuid else own}"
     return name if ids.envelope is None else _wrapped(ids, ids.envelope, name, model)
 
 

@@ -177,7 +177,7 @@ class VideoService:
         seed = f"{self.store.billed()} {now!r} {written}"
         chosen = _DEFAULTS | dict(self.dialect.request.defaults) | dict(request)
         video_id = ids.made(self.dialect.ids, hashlib.sha256(seed.encode()).hexdigest()[:32], chosen["model"])
-        facts = {name: str(chosen[name]) for name in ("model", "prompt", "size", "seconds")}
+        facts = {name: str(chosen[name]) for name in ("model", "prompt", "seconds")} | {"size": _made(chosen["size"])}
         metadata = request.get("metadata")
         life = self._pace.life(video_id, now)
         failure = failure or _asked_failure(metadata)
@@ -212,6 +212,11 @@ def _asked_failure(metadata: Any) -> str | None:
     asked = metadata.get(_OURS) if isinstance(metadata, dict) else None
     code = asked.get("fail") if isinstance(asked, dict) else None
     return code if isinstance(code, str) and code else None
+
+
+def _made(size: str) -> str:
+    """Return the size that a video of this size has: an encoder makes even numbers of pixels."""
+    return "x".join(str(int(side) // 2 * 2) for side in size.split("x"))
 
 
 def _abridged(request: Mapping[str, Any]) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import io
 import json
 import re
 from collections.abc import AsyncIterator, Iterator
@@ -14,7 +15,7 @@ import httpx
 import pytest
 from jsonschema import Draft202012Validator
 
-from pipeline import files
+from pipeline import files, mp4
 from pipeline.classes import Asked, classify
 from pipeline.errors import UsageError
 from pipeline.videos import Status, parse_video
@@ -398,6 +399,24 @@ async def test_duration_means_something_or_nothing(name: str, seconds: str) -> N
         assert all("duration" not in request for request in server.bill)
 
 
+@pytest.mark.parametrize("name", ["sglang", "vllm-omni"])
+async def test_a_size_that_cannot_be_made_becomes_another_and_is_told(name: str) -> None:
+    async with served(name) as server:
+        video_id = await server.made(size="65x49", seconds="7")
+        server.wait(DONE)
+        video = (await server.get(video_id)).json()
+        assert (video["size"], video["seconds"]) == ("64x48", "7")
+        found = mp4.inspect(io.BytesIO((await server.get(f"{video_id}/content")).content))
+    assert isinstance(found, mp4.Mp4)
+    assert mp4.differences(found, size="64x48", seconds="7") == ()
+
+
+async def test_a_fields_own_name_is_stronger_than_another() -> None:
+    async with served("new-api") as server:
+        assert (await server.post(seconds="4", duration=8)).json()["seconds"] == "4"
+        assert server.bill == [GOOD]
+
+
 @pytest.mark.parametrize("name", ["litellm", "litellm-old", "sglang", "vllm-omni"])
 async def test_metadata_gets_lost(name: str) -> None:
     async with served(name) as server:
@@ -480,6 +499,7 @@ async def test_who_wants_a_key_wants_the_right_one(name: str) -> None:
         ("openai", r"video_[0-9a-f]{32}"),
         ("vllm-omni", r"video_gen_[0-9a-f]{32}"),
         ("new-api", r"task_[0-9a-f]{32}"),
+        ("sglang", r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"),
         ("litellm", r"video_[A-Za-z0-9]+={1,2}"),
     ],
 )
@@ -828,7 +848,7 @@ def row(name: str) -> str:
         f"`{name}`",
         "yes" if spoken.key else "no",
         ", ".join(spoken.request.encodings),
-        "base64" if spoken.ids.envelope else f"`{spoken.ids.prefix}…`",
+        "base64" if spoken.ids.envelope else "a UUID" if spoken.ids.uuid else f"`{spoken.ids.prefix}…`",
         "yes" if spoken.list else "no",
         deletes or "no",
         spoken.content.delivery,

@@ -191,11 +191,14 @@ async def test_progress_runs_backwards_and_words_change() -> None:
 
 async def test_the_server_forgets_its_jobs_and_not_the_bill() -> None:
     async with served(Faults([Fault(on="status", nth=2, forget="all")])) as (client, service, _):
-        ids = [(await client.post("/videos", json=GOOD)).json()["id"] for _ in range(2)]
+        once = {"idempotency-key": "once"}
+        ids = [(await client.post("/videos", json=GOOD, headers=once)).json()["id"]]
+        ids.append((await client.post("/videos", json=GOOD)).json()["id"])
         statuses = [(await client.get(f"/videos/{video_id}")).status_code for video_id in (ids[0], ids[0], ids[1])]
         assert statuses == [200, 404, 404]
         assert (await client.get("/videos")).json()["data"] == []
         assert [line.video_id for line in service.store.bill()] == ids
+        assert (await client.post("/videos", json=GOOD, headers=once)).status_code == 400
         assert (await client.post("/videos", json=GOOD)).json()["id"] not in ids
 
 

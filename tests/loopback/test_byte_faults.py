@@ -120,12 +120,15 @@ def test_a_large_request_and_a_client_that_goes(tmp_path: Path) -> None:
 
 
 def test_what_is_spoiled_behind_a_redirect_are_the_bytes(tmp_path: Path) -> None:
-    with served(tmp_path, Fault(on="content", truncate=0.5), dialect="openai") as client:
-        answer = client.get(finished(client))
-        assert answer.status_code == 302
-        assert answer.headers["location"].startswith("http://localhost:")
-        with pytest.raises(httpx.RemoteProtocolError, match="without sending complete message body"):
-            httpx.get(answer.headers["location"], trust_env=False)
+    faults = Fault(on="content", nth=1, truncate=0.5), Fault(on="content", deliver="link", truncate=0.5)
+    with served(tmp_path, *faults, dialect="openai") as client:
+        path = finished(client)
+        redirect, link = client.get(path), client.get(path)
+        assert (redirect.status_code, link.status_code) == (302, 200)
+        for url in (redirect.headers["location"], link.json()["url"]):
+            assert url.startswith("http://localhost:")
+            with pytest.raises(httpx.RemoteProtocolError, match="without sending complete message body"):
+                httpx.get(url, trust_env=False)
 
 
 def test_a_client_that_waits_for_leave_to_send_its_body(tmp_path: Path) -> None:

@@ -91,3 +91,20 @@ def test_seconds_are_a_number_however_they_are_written() -> None:
 
 def test_a_gateway_may_name_its_upstream_before_the_model() -> None:
     assert isinstance(found(replace(VIDEO, model="openai/sora-2")), Matched)
+
+
+@pytest.mark.parametrize(
+    ("asked", "told", "is_mine"),
+    [
+        (None, "Wan2.2", True),
+        ("Wan-AI/Wan2.2", "Wan-AI/Wan2.2", True),
+        ("sora-2", "openai/sora-2", True),
+        ("Wan-AI/Wan2.2", "Wan2.2", False),
+        ("sora-2", "sora-2-pro", False),
+    ],
+)
+def test_a_model_that_was_not_asked_for_tells_nothing_apart(asked: str | None, told: str, is_mine: bool) -> None:
+    request = {name: value for name, value in JOB.request.items() if name != "model"}
+    job = replace(JOB, request=request if asked is None else {**request, "model": asked})
+    outcome = match(job, [replace(VIDEO, model=told)], claimed=(), offset=0.0, latest=LATEST)
+    assert isinstance(outcome, Matched) is is_mine
