@@ -1,14 +1,19 @@
 """The verbs for who writes a manifest: begin, check, fix, explain. Nothing here asks a server."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 from pipeline import commands, files, fixing, hints, pages, starter
+from pipeline.culprits import field_of
 from pipeline.errors import ManifestError, Problem, UsageError
-from pipeline.explaining import Explained, explained
+from pipeline.explaining import Explained, Source, explained
+from pipeline.jobs import Job, State
 from pipeline.preparation import Options, remembering
+from pipeline.profile import Profile
 from pipeline.rules import Rule
+from pipeline.templates import ROW
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,20 @@ def fix(manifests: Sequence[Path], options: Options) -> Checked:
     return replace(check(manifests, options), differences=tuple(differences))
 
 
+BLAMED_AT_MOST = 20
+"""Jobs whose refused field is looked for: what is wrong in many is written in few places."""
+
+_REFUSED = frozenset({State.FAILED, State.PLANNED})
+
+
+@dataclass(frozen=True, slots=True)
+class Blame:
+    """The field that a provider refused, by the manifest's name, and where it is written."""
+
+    field: str
+    source: Source
+
+
 def explain(manifest: Path, job: str, options: Options) -> Explained:
     """Return where every value of a job comes from. A job's name may lack its take. Variables are those of ``run``.
 
@@ -58,10 +77,39 @@ def explain(manifest: Path, job: str, options: Options) -> Explained:
     """
     name = job if "#" in job else f"{job}#1"
     remembered = remembering(options)
-    found, trace = files.trace(
-        manifest, name, variables=options.variables, profiles=options.profiles, remembered=remembered
+    found, traces = files.traces(
+        manifest, [name], variables=options.variables, profiles=options.profiles, remembered=remembered
     )
-    return explained(found, trace, given=options.variables)
+    return explained(found, traces[name], given=options.variables)
+
+
+def blamed(manifest: Path, profile: Profile, jobs: Iterable[Job], options: Options) -> Mapping[str, Blame]:
+    """Return, by the job's name, which field the provider refused and where it is written, of jobs that tell of one.
+
+    Nothing where the manifest has been changed since, and cannot be read any more.
+    """
+    told = ((job, job.failure) for job in jobs if job.failure and not job.orphaned and job.state in _REFUSED)
+    fields = ((job.name, field_of(failure, job.request, profile.request)) for job, failure in told)
+    chosen = dict(islice(((name, field) for name, field in fields if field), BLAMED_AT_MOST))
+    if not chosen:
+        return {}
+    try:
+        found, traces = files.traces(
+            manifest, chosen, variables=options.variables, profiles=options.profiles, remembered=remembering(options)
+        )
+    except (ManifestError, UsageError):
+        return {}
+    return {
+        name: Blame(field, _source(explained(found, traces[name], given=options.variables), field))
+        for name, field in chosen.items()
+    }
+
+
+def _source(found: Explained, field: str) -> Source:
+    """Return where the field's value is written: in the cell of the one column that it is made of, else in its text."""
+    sources = next(origin.sources for origin in found.origins if origin.path[0] == field)
+    cells = [source for source in sources if source.name is not None and source.name.startswith(ROW)]
+    return cells[0] if len(cells) == 1 else sources[0]
 
 
 def begin(manifest: Path) -> Path:

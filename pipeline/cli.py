@@ -111,14 +111,17 @@ def plan(manifest: Path, as_json: bool, **options: Any) -> int:
 def run(manifest: Path, as_json: bool, **options: Any) -> int:
     """Render what is missing. Run it again after a crash, a Ctrl-C, or a change: nothing is paid twice."""
     console = render.terminal(stderr=True)
-    cleared = commands.cleared(manifest, options_of(**options), confirm=_confirm)
+    chosen = options_of(**options)
+    cleared = commands.cleared(manifest, chosen, confirm=_confirm)
     render.warnings(console, cleared.prepared.loaded.warnings)
     with progress_on(console) as progress:
         end = anyio.run(partial(commands.run, cleared, progress=progress))
+    blamed = authoring.blamed(manifest, cleared.prepared.loaded.profile, end.status.jobs, chosen)
     with suppress(OSError):  # however it is shown, the run has ended as it has
-        render.ended(console, end, manifest)
+        render.ended(console, end, manifest, blamed)
     if as_json:
-        _print_json(report.run_document(end.status, end.exit_code))
+        places = {name: blame.source.place for name, blame in blamed.items() if blame.source.place}
+        _print_json(report.run_document(end.status, end.exit_code, places))
     return end.exit_code
 
 

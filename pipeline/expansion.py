@@ -1,6 +1,6 @@
 """A manifest, a profile's rules and tables -> the jobs, and every mistake in them at its place. Pure."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from pipeline.document import MAX_PROBLEMS
@@ -28,7 +28,7 @@ class Expanded:
     advice: list[Problem]
     images: Mapping[str, Image]
     used: frozenset[str]
-    trace: Trace | None
+    traces: Mapping[str, Trace]
 
 
 def expand(
@@ -38,12 +38,12 @@ def expand(
     *,
     tables: Callable[[Entry], Table | None],
     images: Images,
-    traced: str | None = None,
+    traced: Collection[str] = (),
 ) -> Expanded:
     """Expand the entries of ``jobs``.
 
-    ``tables`` opens the table of an entry that has ``from``; it gives None for what cannot be read. ``traced`` is the
-    name of a job whose origin is wanted.
+    ``tables`` opens the table of an entry that has ``from``; it gives None for what cannot be read. ``traced`` are the
+    names of jobs whose origin is wanted.
     """
     collected = Collected(manifest, rules, schema, images, traced)
     expansion = _Expansion(collected)
@@ -53,7 +53,7 @@ def expand(
     problems = [*collected.found.problems(), *collected.filenames.problems]
     used = frozenset(collected.drafting.used)
     advice = [*collected.advice.problems()]
-    return Expanded(collected.specs, problems, advice, collected.pictures, used, collected.trace)
+    return Expanded(collected.specs, problems, advice, collected.pictures, used, collected.traces)
 
 
 class _Expansion:

@@ -1,7 +1,7 @@
 """A manifest's file -> its jobs; and the package's own schemas, profiles and examples, which only this module reads."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -92,7 +92,7 @@ def load(
 
     Raises ManifestError with every problem in the manifest and in all that it names, and with the warnings.
     """
-    manifest, profile, expanded, found = _expanded(path, variables, profiles, remembered, None)
+    manifest, profile, expanded, found = _expanded(path, variables, profiles, remembered, ())
     if profile is None or any(problem.severity == "error" for problem in found):
         raise ManifestError(found)
     unused = advice.unused_variables(manifest, expanded.used)
@@ -100,29 +100,30 @@ def load(
     return Loaded(manifest, profile, expanded.specs, tuple(found), expanded.images)
 
 
-def trace(
+def traces(
     path: Path,
-    name: str,
+    names: Collection[str],
     *,
     variables: Mapping[str, str],
     profiles: Profiles = _OURS,
     remembered: Remembered | None = None,
-) -> tuple[Manifest, Trace]:
-    """Return the manifest, and where one of its jobs comes from.
+) -> tuple[Manifest, Mapping[str, Trace]]:
+    """Return the manifest, and where those of its jobs come from that have one of the names.
 
-    Raises ManifestError where the manifest has mistakes, and UsageError where it has no such job.
+    Raises ManifestError where the manifest has mistakes, and UsageError for a name that no job has.
     """
-    manifest, _, expanded, found = _expanded(path, variables, profiles, remembered, name)
+    manifest, _, expanded, found = _expanded(path, variables, profiles, remembered, names)
     if any(problem.severity == "error" for problem in found):
         raise ManifestError(found)
-    if expanded.trace is None:
-        near = hints.close(name, [spec.name for spec in expanded.specs[:10_000]])
-        raise UsageError(f"there is no job {name}" + (f"; did you mean {near}?" if near else ""))
-    return manifest, expanded.trace
+    for name in names:
+        if name not in expanded.traces:
+            near = hints.close(name, [spec.name for spec in expanded.specs[:10_000]])
+            raise UsageError(f"there is no job {name}" + (f"; did you mean {near}?" if near else ""))
+    return manifest, expanded.traces
 
 
 def _expanded(
-    path: Path, variables: Mapping[str, str], profiles: Profiles, remembered: Remembered | None, traced: str | None
+    path: Path, variables: Mapping[str, str], profiles: Profiles, remembered: Remembered | None, traced: Collection[str]
 ) -> tuple[Manifest, Profile | None, Expanded, list[Problem]]:
     document, found = _document(path)
     provider = document.value.get("provider") if isinstance(document.value, dict) else None

@@ -1,7 +1,7 @@
 """A draft and its rows -> jobs under names of their own, and what is wrong with each. Pure."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -52,7 +52,7 @@ class Collected:
     """What is known of all jobs so far."""
 
     def __init__(
-        self, manifest: Manifest, rules: RequestRules, schema: Schema, images: Images, traced: str | None
+        self, manifest: Manifest, rules: RequestRules, schema: Schema, images: Images, traced: Collection[str]
     ) -> None:
         self.manifest, self.rules = manifest, rules
         self.check = request_rules(schema)
@@ -64,7 +64,7 @@ class Collected:
         self.filenames = Filenames(manifest)
         self.specs: list[Spec] = []
         self.pictures: dict[str, Image] = {}
-        self.trace: Trace | None = None
+        self.traces: dict[str, Trace] = {}
         self.traced = traced
         self.ids: dict[str, int] = {}  # the first spec of each id, in small letters
         self.combinations: dict[str, Combination] = {}  # its combination
@@ -197,9 +197,10 @@ class Maker:
             output = everything.filenames.path(name, take, self._id_place)
             spec = Spec(name, take, request, output, origin, tags, metadata, self._drafted.enabled)
             everything.specs.append(spec)
-            if name == everything.traced:
+            if name in everything.traced:
                 written = partial(everything.drafting.written, self._entry, self._draft)
-                everything.trace = Trace(spec, self._entry, self._draft, self._table, row, self._drafted.kept, written)
+                kept = self._drafted.kept
+                everything.traces[name] = Trace(spec, self._entry, self._draft, self._table, row, kept, written)
         if self._drafted.enabled:
             self._compare(row, everything.specs[-self._drafted.takes])
 

@@ -7,16 +7,19 @@ the terminal, or turn the reading direction. Nothing here is ever read as markup
 import json
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from pipeline import parquet, source
-from pipeline.authoring import Checked
+from pipeline.actions import ACTIONS
+from pipeline.authoring import Blame, Checked
 from pipeline.commands import Ended
+from pipeline.document import Place
 from pipeline.document import Text as Written
 from pipeline.errors import Problem
 from pipeline.explaining import Explained
@@ -189,13 +192,16 @@ def status(console: Console, found: Status) -> None:
     console.print(f"Campaign {safe(found.path)}")
 
 
-def ended(console: Console, end: Ended, manifest: Path) -> None:
-    """Print how a run ended, what is left, and what to do about it."""
+def ended(console: Console, end: Ended, manifest: Path, blamed: Mapping[str, Blame]) -> None:
+    """Print how a run ended, what is left, and what to do about it.
+
+    ``blamed`` has the fields that the server refused, and where they are written, by job.
+    """
     found, counts = end.status, end.status.counts
     asked = sum(not job.orphaned for job in found.jobs)
     done = sum(job.state is State.DONE and not job.orphaned for job in found.jobs)
     console.print(Text(f"{done} of {count(asked, 'video')} done. {_spent(found)}", "bold"))
-    _print_troubles(console, found.jobs)
+    _print_troubles(console, found.jobs, blamed)
     if end.stop is not None:
         words = f": {end.failure.message}" if end.failure else ""
         console.print(Text(f"Stopped: {end.stop.value}{safe(words)}", "bold red"))
@@ -216,7 +222,7 @@ def _first_expiry(found: Status) -> str:
     return f" The first one expires at {time.strftime('%Y-%m-%d %H:%MZ', time.gmtime(min(times)))}." if times else ""
 
 
-def _print_excerpt(console: Console, problem: Problem, texts: dict[str, Written | None]) -> None:
+def _print_excerpt(console: Console, problem: Problem | Place, texts: dict[str, Written | None]) -> None:
     """Print the line that the problem is on, with a caret under its place; nothing where the file cannot be read."""
     if problem.file not in texts:
         texts[problem.file] = _text(problem.file)
@@ -246,16 +252,29 @@ def _print_remembered(console: Console, prepared: Prepared) -> None:
         console.print(f"  var {safe(name)} = {safe(value, 60)} (from the last run; --var changes it)")
 
 
-def _print_troubles(console: Console, jobs: Iterable[Job]) -> None:
+def _print_troubles(console: Console, jobs: Iterable[Job], blamed: Mapping[str, Blame] = MappingProxyType({})) -> None:
     troubled = [job for job in jobs if (job.failure or job.warnings) and not job.orphaned]
+    texts: dict[str, Written | None] = {}
     for job in troubled[:_SHOWN_AT_MOST]:
         words = job.failure.message if job.failure else "; ".join(job.warnings)
         colour = _COLOURS.get(job.state, "")
         console.print(
             Text.assemble(f"  {safe(job.name, 60)} ", (job.state.value.replace("_", " "), colour), f": {safe(words)}")
         )
+        if job.name in blamed and job.state is not State.DONE:
+            _print_blame(console, blamed[job.name], texts)
+    shown = dict.fromkeys(job.failure.kind for job in troubled if job.failure and job.state is not State.DONE)
+    for kind in shown:
+        console.print(Text(f"  {kind}: {ACTIONS[kind].advice}", "dim"))
     if len(troubled) > _SHOWN_AT_MOST:
         console.print(f"  … and {len(troubled) - _SHOWN_AT_MOST} more; `callsheet status --json` has them all")
+
+
+def _print_blame(console: Console, blame: Blame, texts: dict[str, Written | None]) -> None:
+    """Print which field was refused, and where it is written, with the line."""
+    console.print(f"    {safe(blame.field)}: {safe(blame.source)}")
+    if blame.source.place is not None:
+        _print_excerpt(console, blame.source.place, texts)
 
 
 def _examples(items: Iterable[Item], fate: Fate) -> str:

@@ -5,10 +5,12 @@ The shapes are promised in ``schemas/status.schema.json``, ``run.schema.json``, 
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from types import MappingProxyType
 from typing import Any
 
+from pipeline.document import Place
 from pipeline.errors import Problem
 from pipeline.jobs import DOUBTFUL, FOR_A_PERSON, OVER, PAID, FailureKind, Job, State
 from pipeline.plan import Fate, Item, Plan
@@ -79,9 +81,14 @@ def status_document(status: Status) -> dict[str, Any]:
     }
 
 
-def run_document(status: Status, exit_code: int) -> dict[str, Any]:
-    """Return the document of ``run --json``."""
-    return {**status_document(status), "exit": exit_code}
+def run_document(status: Status, exit_code: int, places: Mapping[str, Place] = MappingProxyType({})) -> dict[str, Any]:
+    """Return the document of ``run --json``. ``places`` are those of the fields that the server refused, by job."""
+    document = status_document(status)
+    for job in document["jobs"]:
+        place = places.get(job["job"])
+        if place is not None and job["error"] and not job["orphaned"]:
+            job["error"]["at"] = place._asdict()
+    return {**document, "exit": exit_code}
 
 
 def problems_document(problems: Iterable[Problem]) -> dict[str, Any]:
@@ -139,7 +146,13 @@ def _job_document(job: Job) -> dict[str, Any]:
         "sha256": job.sha256,
         "bytes": job.bytes,
         "cost": job.price if _accepted(job) else None,
-        "error": failure and {"kind": failure.kind.value, "message": failure.message, "code": failure.code},
+        "error": failure
+        and {
+            "kind": failure.kind.value,
+            "message": failure.message,
+            "code": failure.code,
+            "param": failure.param,
+        },
         "warnings": list(job.warnings),
     }
 

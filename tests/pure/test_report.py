@@ -69,6 +69,7 @@ def test_a_failure_is_shown_with_its_class_and_the_servers_words() -> None:
         "kind": "moderation_input",
         "message": "blocked",
         "code": "moderation_blocked",
+        "param": "prompt",
     }
     assert document["counts"]["failed"] == 1
     assert sum(document["counts"].values()) == 1
