@@ -181,7 +181,9 @@ def _seen(job: Job, e: Seen, m: Moment, p: Policy) -> Action:
     video = e.video
     match video.status:
         case Status.READY:
-            return Completed(status=video.word, expires_at=video.expires_at, raw=video.raw)
+            kept = None if p.expiry is None else m.now + p.expiry
+            expires_at = kept if video.expires_at is None else video.expires_at
+            return Completed(status=video.word, expires_at=expires_at, raw=video.raw)
         case Status.FAILED:
             failure = video.failure or Failure(FailureKind.SERVER, video.word)
             return Failed(status=video.word, failure=failure, raw=video.raw)

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, nullcontext
+from dataclasses import replace
 from random import Random
 from typing import TypeVar
 
@@ -24,12 +25,24 @@ _Answer = TypeVar("_Answer")
 
 
 class Inquiry:
-    """A server that can be asked. ``rng`` spreads repeated questions; with ``same_account`` any key is as good."""
+    """A server that can be asked. ``rng`` spreads repeated questions; with ``same_account`` any key is as good.
 
-    def __init__(self, client: VideosClient, key: Secret | None, rng: Random, *, same_account: bool = False) -> None:
+    Without ``same_id`` its answers show a job under another id than the one that is asked with, and its own model.
+    """
+
+    def __init__(
+        self,
+        client: VideosClient,
+        key: Secret | None,
+        rng: Random,
+        *,
+        same_account: bool = False,
+        same_id: bool = True,
+    ) -> None:
         self.base_url = client.base_url
         self.fingerprint = key.fingerprint if key else None
         self._same_account = same_account
+        self._same_id = same_id
         self._client = client
         self._rng = rng
 
@@ -43,6 +56,8 @@ class Inquiry:
         match answer:
             case NotThere(failure):
                 raise UsageError(f"the server does not know {video_id}: {failure.message}")
+            case Seen(video) if not self._same_id:
+                return replace(video, id=video_id, model=None)
             case Seen(video) if video.id != video_id:
                 raise UsageError(f"asked for {video_id}, the server shows {video.id}")
             case Seen(video):
@@ -99,7 +114,7 @@ async def asking(
         async with VideosClient(
             url or profile.base_url or "", profile=profile, key=key, downloads=1, app=app, network=options.network
         ) as client:
-            yield Inquiry(client, key, rng, same_account=options.same_account)
+            yield Inquiry(client, key, rng, same_account=options.same_account, same_id=profile.abilities.same_id)
 
 
 def _may_answer_yet(answer: object) -> bool:

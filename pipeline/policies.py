@@ -25,6 +25,7 @@ class Policy:
 
     ``again``: failures after which the job may be paid for once more, as the manifest says, or was not billed, as the
     profile says (``unbilled``); ``attempts`` bounds how often one job may be paid for, a person's word included.
+    ``expiry``: for how long a video is kept whose server does not say it.
 
     The others bound how long an answer that may still change is asked for again: an id that the server stopped
     knowing may be replication lag, a content that is not there may be a few seconds behind its status.
@@ -47,6 +48,7 @@ class Policy:
     again: frozenset[FailureKind] = frozenset()
     unbilled: frozenset[FailureKind] = frozenset()
     attempts: int = ATTEMPTS
+    expiry: float | None = None
 
 
 def policy(profile: Profile, *, retry: Mapping[str, Any] | None = None, resubmit_absent: bool = False) -> Policy:
@@ -62,5 +64,6 @@ def policy(profile: Profile, *, retry: Mapping[str, Any] | None = None, resubmit
         resubmit_absent=resubmit_absent,
         again=profile.unbilled | {FailureKind(word) for word in retry.get("on", ())},
         unbilled=profile.unbilled,
+        expiry=profile.content.expiry,
         attempts=retry.get("max_attempts", ATTEMPTS),
     )
