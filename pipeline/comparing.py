@@ -56,8 +56,14 @@ def facts(profile: Mapping[str, Any], schema: Schema, rules: Schema, more: Itera
 
 
 def side_by_side(told: Sequence[Mapping[Field, Fact]]) -> list[Row]:
-    """Return every field that any of them has, in the order of the first."""
-    fields = dict.fromkeys(field for one in told for field in one)
+    """Return every field that any of them has, in the order that they have in common."""
+    fields: list[Field] = []
+    for one in told:
+        place = 0
+        for field in one:
+            if field not in fields:
+                fields.insert(place, field)
+            place = fields.index(field) + 1
     return [Row(field, tuple(one.get(field) for one in told)) for field in fields]
 
 

@@ -30,7 +30,6 @@ _COLOURS = {
     Verdict.UNKNOWN: "dim",
 }
 _ABSENT = "-"
-_LEGEND = f"A field with * is about every model that is not named; {_ABSENT} is where a profile says nothing."
 _WIDEST = 48
 
 
@@ -93,7 +92,6 @@ def _one(console: Console, one: Known, rows: Iterable[Row]) -> None:
         if fact is not None:
             lines.append((".".join(row.field), _words(row, fact) + " (default)" * (not fact.given), fact.meaning))
     _columns(console, lines)
-    console.print(_LEGEND)
 
 
 def _two(console: Console, found: Portrait) -> None:
@@ -106,7 +104,7 @@ def _two(console: Console, found: Portrait) -> None:
         one, other = (_ABSENT if fact is None else _words(row, fact) for fact in row.facts)
         lines.append((".".join(row.field), one, other))
     _columns(console, lines)
-    console.print(_LEGEND)
+    console.print(f"{_ABSENT} is where a profile says nothing; * is every model that is not named.")
 
 
 def _columns(console: Console, lines: Sequence[tuple[str, ...]]) -> None:
