@@ -27,7 +27,7 @@ from pipeline.probing import Prober
 from pipeline.profile import Profile, address, profile_from
 from pipeline.supervision import Progress
 from pipeline.surroundings import simulator
-from pipeline.symptoms import Finding, Lesson, Verdict
+from pipeline.symptoms import Lesson, Sign, Verdict
 from pipeline.videos import parse_video
 
 _EXITS: Mapping[str, int] = {"disk": 5, "key": 4}
@@ -63,11 +63,17 @@ class Examined:
     profile: Profile
     written: Mapping[str, Any]
     base_url: str | None
-    findings: tuple[Finding, ...]
+    findings: tuple[Sign, ...]
     learned: tuple[Learned, ...]
     draft: Path | None = None
     campaign: Path | None = None
     clip: int = 0
+
+    @property
+    def is_server(self) -> bool:
+        """Whether something answered that can be a server of videos."""
+        problems = {one.probe for one in self.findings if one.verdict is Verdict.PROBLEM}
+        return not problems & {"address", "tls", "unknown id"}
 
     @property
     def exit_code(self) -> int:
@@ -109,13 +115,13 @@ def _written(name: str | None, options: Options) -> Mapping[str, Any]:
     return files.written_profile(given)
 
 
-def _with_said(examined: Examined, said: Iterable[Finding | Lesson]) -> Examined:
+def _with_said(examined: Examined, said: Iterable[Sign | Lesson]) -> Examined:
     """Return the examination with more findings, and more lessons beside what the profile says."""
     rules = files.request_schema(examined.profile.request)
     facts = comparing.facts(examined.written, files.schema("profile"), rules)
     findings, learned = [*examined.findings], [*examined.learned]
     for one in said:
-        if isinstance(one, Finding):
+        if isinstance(one, Sign):
             findings.append(one)
         else:
             fact = facts.get(one.field)
@@ -123,13 +129,13 @@ def _with_said(examined: Examined, said: Iterable[Finding | Lesson]) -> Examined
     return replace(examined, findings=tuple(findings), learned=tuple(learned))
 
 
-def _disk(folder: Path) -> Finding:
+def _disk(folder: Path) -> Sign:
     try:
         free = outputs.room(folder)
     except StorageError as error:
-        return Finding("disk", Verdict.PROBLEM, str(error), "choose another --output")
+        return Sign("disk", Verdict.PROBLEM, str(error), "choose another --output")
     words = f"{free / (1 << 30):,.1f} GiB free, files are synced and named in {folder}"
-    return Finding("disk", Verdict.OK if free > _ENOUGH else Verdict.WARNING, words)
+    return Sign("disk", Verdict.OK if free > _ENOUGH else Verdict.WARNING, words)
 
 
 def write_draft(examined: Examined, path: Path) -> Examined:
@@ -156,19 +162,23 @@ def clear(examined: Examined, options: Options, *, confirm: Callable[[Prepared],
     """Return a run of one job, the cheapest that the profile allows, which may spend; ``commands.cleared`` says what
     can refuse it. Its campaign is the day's: what is paid is not paid again on the same day.
     """
+    name = f"doctor-{examined.profile.name[:60]}-{_today()}"
+    kept = options.output / name / _MANIFEST
+    if kept.exists():
+        return commands.cleared(kept, options, confirm=confirm)
     with TemporaryDirectory() as folder:
         manifest = Path(folder) / _MANIFEST
-        manifest.write_text(_manifest(examined), "utf-8")
+        manifest.write_text(_manifest(examined, name), "utf-8")
         return commands.cleared(manifest, options, confirm=confirm)
 
 
-def _manifest(examined: Examined) -> str:
+def _manifest(examined: Examined, name: str) -> str:
     profile = examined.profile
     rules = files.request_schema(profile.request)
     request = comparing.cheapest(profile, comparing.models(examined.written, rules), rules)
     job = {"id": "cheapest", "prompt": _PROMPT, **request}
-    head = {"version": 1, "name": f"doctor-{profile.name[:60]}-{_today()}", "provider": profile.name}
-    return json.dumps({**head, "jobs": [job]}, indent=2, ensure_ascii=False) + "\n"
+    manifest = {"version": 1, "name": name, "provider": profile.name, "jobs": [job]}
+    return json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
 
 
 def kept_manifest(cleared: Cleared) -> Path:
@@ -181,10 +191,10 @@ async def render_clip(examined: Examined, cleared: Cleared, *, progress: Progres
     campaign, kept = cleared.prepared.campaign, kept_manifest(cleared)
     campaign.outputs.make()
     if not kept.exists():
-        starter.write_new(kept, _manifest(examined))
+        starter.write_new(kept, _manifest(examined, cleared.prepared.loaded.manifest.name))
     end = await commands.run(cleared, progress=progress)
     with reading.opened(campaign.ledger) as connection:
-        job = next(reading.jobs(connection))
+        job = next(job for job in reading.jobs(connection) if not job.orphaned)
         events = reading.events(connection, job)
     words = examined.profile.status
     shown = [video for entry in events if (video := parse_video(entry.raw, words, created=True)) is not None]

@@ -9,8 +9,9 @@ from urllib.parse import urlsplit
 from pipeline import diagnosis
 from pipeline.probing import Prober
 from pipeline.profile import Profile
-from pipeline.symptoms import Finding, Lesson, NoReply, Reply, Said, Verdict
+from pipeline.symptoms import Lesson, NoReply, Reply, Said, Sign, Verdict
 
+_NO_SERVER = ("unknown id", Verdict.PROBLEM)
 _NEEDS_A_CONNECTION = ("tls", "models", "list", "unknown id", "content", "delete", "clock", "rate", "server")
 
 
@@ -25,7 +26,7 @@ class Patient:
     proxied: bool
 
 
-async def examine(prober: Prober, patient: Patient, rng: Random) -> list[Finding | Lesson]:
+async def examine(prober: Prober, patient: Patient, rng: Random) -> list[Sign | Lesson]:
     """Return what is found, in the order of the probes. ``rng`` makes an id that nobody has."""
     reached = await prober.reach()
     found = [*diagnosis.about_address(reached, proxied=patient.proxied)]
@@ -50,7 +51,9 @@ async def examine(prober: Prober, patient: Patient, rng: Random) -> list[Finding
         diagnosis.about_rates(answers),
         diagnosis.about_server(answers),
     ]
-    return [*found, *(one for said in about for one in said)]
+    found += (one for said in about for one in said)
+    strange = any(isinstance(one, Sign) and (one.probe, one.verdict) == _NO_SERVER for one in found)
+    return [one for one in found if isinstance(one, Sign)] if strange else found  # what is no server teaches nothing
 
 
 def _encryption(url: str, answers: Sequence[Reply | NoReply]) -> Said:
@@ -62,7 +65,7 @@ def _encryption(url: str, answers: Sequence[Reply | NoReply]) -> Said:
     return diagnosis.about_tls(url, answers, loopback=loopback)
 
 
-def _unreached(url: str, first: Reply | NoReply, patient: Patient) -> Iterator[Finding | Lesson]:
+def _unreached(url: str, first: Reply | NoReply, patient: Patient) -> Iterator[Sign | Lesson]:
     """Yield what can be said all the same where no question got to the server."""
     untrusted = isinstance(first, NoReply) and first.untrusted
     if untrusted:
@@ -70,4 +73,4 @@ def _unreached(url: str, first: Reply | NoReply, patient: Patient) -> Iterator[F
     yield from diagnosis.about_key(patient.profile, patient.missing, sent=patient.sends_key, answers=[])
     for probe in _NEEDS_A_CONNECTION:
         if probe != "tls" or not untrusted:
-            yield Finding(probe, Verdict.UNKNOWN, "not asked: there is no connection that can be trusted")
+            yield Sign(probe, Verdict.UNKNOWN, "not asked: there is no connection that can be trusted")

@@ -48,7 +48,9 @@ def doctor(provider: str | None, as_json: bool, write: Path | None, spend: bool,
         render.ended(console, end, kept_manifest(cleared))
     elif spend:
         render.failure(console, "no clip is rendered before the problems are solved")
-    if write is not None:
+    if write is not None and found.is_server:
         found = write_draft(found, write)
+    elif write is not None:
+        render.failure(console, "no draft is written: nothing can be learned of what is no server of videos")
     answer_with(as_json, documents.doctor_document, descriptions.doctor, found)
     return found.exit_code

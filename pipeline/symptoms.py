@@ -20,7 +20,7 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Sign:
     """What one probe found. ``fix`` is what a person can do about it."""
 
     probe: str
@@ -38,7 +38,7 @@ class Lesson:
     how: str
 
 
-Said = Iterator[Finding | Lesson]
+Said = Iterator[Sign | Lesson]
 
 
 @dataclass(frozen=True, slots=True)

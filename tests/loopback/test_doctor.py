@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import trustme
 import yaml
-from gateway import Bill, Ended, call, gateway, posted, simulator
+from gateway import Bill, Ended, call, gateway, simulator
 from jsonschema import Draft202012Validator
 
 from pipeline import files
@@ -33,7 +33,6 @@ poll: { first: 0.1, interval: 0.1, slowest: 0.2 }
 limits: { requests_per_minute: 6000, max_in_flight: 5, polls_per_second: 50, downloads: 2 }
 price: { currency: USD, per_second: { sora-2: 0.1 } }
 """
-REQUEST = {"model": "sora-2", "prompt": "A fox", "size": "720x1280", "seconds": "4"}
 Reply = tuple[int, Any, dict[str, str]]
 """Status, body (bytes, or what is written as JSON) and headers."""
 
@@ -213,9 +212,24 @@ DEFECTS: dict[str, tuple[Callable[[str, str], Reply], str, str, str, int, dict[s
         {"abilities.list": False, "abilities.delete": True},
     ),
     "the list shows no prompts": (
+        but(the_list, 200, {"data": [{"id": f"v{n}", "status": "queued", "created_at": 9 - n} for n in (1, 2)]}),
+        *("list", "warning", "newest first, without prompts", 0),
+        {"abilities.list": True, "abilities.delete": True},
+    ),
+    "the list has one job": (
         but(the_list, 200, {"data": [{"id": "v", "status": "queued", "metadata": {"callsheet_ref": "r"}}]}),
-        *("list", "warning", "its order is not known, with no prompts and metadata", 0),
-        {"abilities.list": True, "abilities.echo": True, "abilities.delete": True},
+        *("list", "unknown", "a list without prompts, whose order cannot be told", 0),
+        {"abilities.echo": True, "abilities.delete": True},
+    ),
+    "the list waits": (
+        but(the_list, 429, error("slow down"), Retry_After="7"),
+        *("rate", "ok", "retry-after: 7", 0),
+        {"abilities.delete": True},
+    ),
+    "the list is for others": (
+        but(the_list, 403, error("not for you")),
+        *("key", "ok", "accepted, as far as a GET can show", 0),
+        {"abilities.delete": True},
     ),
     "the list breaks": (
         but(the_list, 500, error("oops")),
@@ -235,22 +249,22 @@ DEFECTS: dict[str, tuple[Callable[[str, str], Reply], str, str, str, int, dict[s
     "everything is a web page": (
         but(anything, 200, b"\n<html><body>Welcome to nginx"),
         *("unknown id", "problem", "HTTP 200, a web page for an id that nobody has", 69),
-        {"abilities.list": False},
+        {},
     ),
     "a web page is not found": (
         but(the_id, 404, b"<html>404 Not Found"),
         *("unknown id", "problem", "there is no /videos/{id}: HTTP 404, a web page", 69),
-        {"abilities.list": True},
+        {},
     ),
     "the path is not there": (
         but(the_id, 404, {"detail": "Not Found"}),
         *("unknown id", "problem", "there is no /videos/{id}: HTTP 404, a detail as FastAPI's", 69),
-        {"abilities.list": True},
+        {},
     ),
     "it is somewhere else": (
         but(anything, 301, b"", Location="https://videos.example.com/v1/videos"),
         *("unknown id", "problem", "redirected to https://videos.example.com/v1/videos", 69),
-        {"abilities.list": False},
+        {},
     ),
     "an error is handed over as a video": (
         but(the_content, 200, error("not found"), Content_Type="video/mp4"),
@@ -365,6 +379,24 @@ def test_nobody_there_is_said_and_nothing_else_is_asked(folder: Path) -> None:
     assert found(document, "disk")[0] == "ok"
 
 
+def test_a_proxy_is_what_is_connected_to(folder: Path) -> None:
+    def through(method: str, path: str) -> Reply:
+        return well(method, path.partition("/v1")[2])  # a proxy is told the whole address
+
+    with serving(through) as proxy:
+        ended, document = doctor(folder, "http://127.0.0.1:9/v1", "--proxy", proxy.url.removesuffix("/v1"))
+    assert ended.returncode == 0, document
+    assert found(document, "address")[1].startswith("the proxy 127.0.0.1, connected in ")
+    assert {path.partition("/v1")[0] for _, path in proxy.seen} == {"http://127.0.0.1:9"}
+
+
+def test_of_what_is_no_server_no_draft_is_written(folder: Path) -> None:
+    with serving(but(anything, 200, b"<html>")) as server:
+        ended, document = doctor(folder, server.url, "--write", "mine.yaml")
+    assert (ended.returncode, document["draft"], (folder / "mine.yaml").exists()) == (69, None, False)
+    assert "no draft is written" in ended.stderr
+
+
 def test_a_server_that_hangs_up_is_no_server(folder: Path) -> None:
     def hang_up() -> None:
         with suppress(OSError):
@@ -455,8 +487,6 @@ def test_the_cheapest_clip_is_rendered_when_a_person_says_so_and_paid_once(folde
         assert refused.returncode == 2
         assert "spending was not confirmed" in refused.stderr
         assert front.posts() == 0
-        for video_id in (posted(upstream, REQUEST), posted(upstream, {**REQUEST, "prompt": "A crow"})):
-            assert video_id
         ended, document = doctor(folder, front.url, "--spend", "--yes", "--write", "mine.yaml")
         assert ended.returncode == 0, ended
         assert "Cost of what is submitted: 0.40 USD" in ended.stderr
@@ -464,14 +494,13 @@ def test_the_cheapest_clip_is_rendered_when_a_person_says_so_and_paid_once(folde
         again, _ = doctor(folder, front.url, "--spend", "--yes")
         assert again.returncode == 0
         assert front.posts() == 1, "the same day's clip is there already"
-    (clip,) = Bill(folder / "bill.db").lines()[2:]
+    (clip,) = Bill(folder / "bill.db").lines()
     assert (clip["size"], clip["seconds"]) == ("720x1280", "4")
     assert found(document, "clip")[0] == "ok"
     campaign = Path(document["campaign"])
     assert [path.name for path in campaign.glob("videos/*.mp4")] == ["cheapest-t1.mp4"]
     assert (campaign / "doctor.yaml").exists()
     assert learned(document)["abilities.same_id"] == (True, True)
-    assert learned(document)["abilities.list"] == (True, False)
     assert files.own_profile(folder / "mine.yaml").abilities.delete
 
 
