@@ -77,7 +77,7 @@ def _certificate(tls: Tls, now: float) -> Sign:
 
 
 def about_key(profile: Profile, missing: str | None, *, sent: bool, answers: Sequence[Answer]) -> Said:
-    """``missing`` says why there is no key, where the profile wants one. The first answer that is no accident decides."""
+    """``missing`` says why there is no key, where the profile wants one. The first answer but accidents decides."""
     decisive = next((one for one in answers if isinstance(one, Reply) and one.status < 500), None)
     refused = failure_of(decisive) if decisive is not None and refuses_the_key(decisive) else None
     variables = " or ".join(profile.auth.env)

@@ -491,6 +491,7 @@ def test_the_cheapest_clip_is_rendered_when_a_person_says_so_and_paid_once(folde
         assert ended.returncode == 0, ended
         assert "Cost of what is submitted: 0.40 USD" in ended.stderr
         assert front.posts() == 1
+        (folder / "studio.yaml").write_text(PROFILE.replace("{ sora-2: 0.1 }", "{ sora-2: { 1024x1792: 0.01 } }"))
         again, _ = doctor(folder, front.url, "--spend", "--yes")
         assert again.returncode == 0
         assert front.posts() == 1, "the same day's clip is there already"
