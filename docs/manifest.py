@@ -1,6 +1,6 @@
-"""Makes docs/manifest.md out of schemas/manifest.schema.json: ``python docs/manifest.py``.
+"""Makes docs/manifest.md, and the part of docs/profiles.md about fields, out of schemas: ``python docs/manifest.py``.
 
-What the page says about a key is what an editor says about it, and stands in the schema alone. A keyword of JSON Schema
+What a page says about a key is what an editor says about it, and stands in the schema alone. A keyword of JSON Schema
 that has no words here is shown as it is, so that nothing is left out.
 """
 
@@ -14,8 +14,8 @@ from typing import Any
 Schema = Mapping[str, Any]
 
 ROOT = Path(__file__).resolve().parent.parent
-SOURCE, TARGET = ROOT / "schemas" / "manifest.schema.json", ROOT / "docs" / "manifest.md"
-NOTE = "<!-- Made by `python docs/manifest.py` out of schemas/manifest.schema.json: change that. -->"
+NOTE = "<!-- Made by `python docs/manifest.py` out of schemas/{}.schema.json: change that. -->"
+END = "<!-- End of what is made. -->"
 
 TYPES = {
     "string": "text",
@@ -54,8 +54,16 @@ BAR = r"\|"
 
 
 def page(root: Schema) -> str:
-    """Return the whole page for a schema."""
-    return "\n\n".join(_Page(root).parts()) + "\n"
+    """Return a whole page for the schema of manifests."""
+    title = f"# {root.get('title', 'The manifest')}"
+    return "\n\n".join([title, NOTE.format("manifest"), *_Page(root).parts(depth=2)]) + "\n"
+
+
+def fields(text: str, root: Schema) -> str:
+    """Return a page's text with the part about the fields of a profile made anew."""
+    note = NOTE.format("profile")
+    before, after = text.partition(note)[0], text.partition(END)[2]
+    return before + "\n\n".join([note, *_Page(root).parts(depth=3), END]) + after
 
 
 class _Page:
@@ -66,16 +74,15 @@ class _Page:
         self.open: list[str] = []  # the references that are being explained
         self.shared = {f"#/$defs/{name}" for name in root.get("$defs", {}) if counted[f"#/$defs/{name}"] > 1}
 
-    def parts(self) -> Iterator[str]:
-        yield f"# {self.root.get('title', 'The manifest')}"
-        yield NOTE
+    def parts(self, depth: int) -> Iterator[str]:
+        """Yield what is said about the schema, its first headings as deep as ``depth``."""
         yield from self.about(self.root)
-        yield from self.keys("", self.root, depth=2)
+        yield from self.keys("", self.root, depth)
         if self.shared:
-            yield "## Keys in several places"
+            yield f"{'#' * depth} Keys in several places"
             for name, schema in self.root["$defs"].items():
                 if f"#/$defs/{name}" in self.shared:
-                    yield from self.section(f"Common: `{name}`", name, schema, depth=3)
+                    yield from self.section(f"Common: `{name}`", name, schema, depth + 1)
 
     def section(self, title: str, path: str, schema: Schema, depth: int) -> Iterator[str]:
         yield f"{'#' * min(depth, 6)} {title}"
@@ -272,4 +279,7 @@ def _anchor(title: str) -> str:
 
 
 if __name__ == "__main__":
-    TARGET.write_text(page(json.loads(SOURCE.read_text("utf-8"))), "utf-8")
+    docs, read = ROOT / "docs", lambda name: json.loads((ROOT / "schemas" / f"{name}.schema.json").read_text("utf-8"))
+    (docs / "manifest.md").write_text(page(read("manifest")), "utf-8")
+    profiles = (docs / "profiles.md").read_text("utf-8")
+    (docs / "profiles.md").write_text(fields(profiles, read("profile")), "utf-8")

@@ -1,17 +1,22 @@
-"""The verbs for who writes a manifest: begin, check, fix, explain. Nothing here asks a server."""
+"""The verbs for who writes a manifest: begin, check, fix, explain, and which profiles there are. Nothing here asks a
+server.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
-from pipeline import commands, files, fixing, hints, pages, starter
+from pipeline import commands, comparing, files, fixing, hints, pages, starter
+from pipeline.comparing import Row
 from pipeline.culprits import field_of
 from pipeline.errors import ManifestError, Problem, UsageError
 from pipeline.explaining import Explained, Source, explained
 from pipeline.jobs import Job, State
 from pipeline.preparation import Options, remembering
-from pipeline.profile import Profile
+from pipeline.profile import Profile, profile_from
 from pipeline.rules import Rule
 from pipeline.templates import ROW
 
@@ -30,6 +35,34 @@ class Checked:
     @property
     def exit_code(self) -> int:
         return 2 * any(problem.severity == "error" for problem in self.problems)
+
+
+class Whose(StrEnum):
+    """Where a profile comes from: with Callsheet, from ``--profile``, or from the person's folder."""
+
+    OURS = "ours"
+    GIVEN = "given"
+    YOURS = "yours"
+    INSTEAD = "yours, in place of ours"
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A profile that a manifest can name. ``problem`` says why its file is none; then there is no ``profile``."""
+
+    name: str
+    whose: Whose
+    file: Path | None
+    profile: Profile | None
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Portrait:
+    """Profiles, and every field of one, or those in which two differ."""
+
+    profiles: tuple[Known, ...]
+    rows: tuple[Row, ...] = ()
 
 
 def check(manifests: Sequence[Path], options: Options) -> Checked:
@@ -133,3 +166,64 @@ def rule(code: str) -> Rule:
     near = hints.close(code, known)
     meant = f"did you mean {near}? " if near else ""
     raise UsageError(f"there is no rule {code[:100]!r}: {meant}`callsheet explain` lists all of them")
+
+
+def profiles(options: Options) -> Portrait:
+    """Return the profiles that there are. A file that is no profile is among them, with what is wrong with it."""
+    given, own = options.profiles.file, options.profiles.own
+    found = [] if given is None else [_known(given.stem, Whose.GIVEN, given)]
+    for name in options.profiles.names:
+        ours = name in files.profile_names()
+        whose = Whose.OURS if name not in own else Whose.INSTEAD if ours else Whose.YOURS
+        found.append(_known(name, whose, own.get(name)))
+    return Portrait(tuple(found))
+
+
+def portrait(names: Sequence[str], options: Options) -> Portrait:
+    """Return every field of one profile, or those in which two differ. Raises UsageError, ManifestError for what is
+    none.
+    """
+    schema, listed = files.schema("profile"), profiles(options).profiles
+    told = {name: written(name, options) for name in names}
+    rules = {name: files.request_schema(profile_from(one).request) for name, one in told.items()}
+    models = [model for name in names for model in comparing.models(told[name], rules[name])]
+    more = models if len(names) > 1 else []
+    facts = [comparing.facts(told[name], schema, rules[name], more) for name in names]
+    rows = [row for row in comparing.side_by_side(facts) if len(names) == 1 or row.differs]
+    return Portrait(tuple(next(one for one in listed if one.name == name) for name in names), tuple(rows))
+
+
+def language(name: str, provider: str, options: Options) -> Mapping[str, Any]:
+    """Return the schema of manifests, or of included files, with what a provider takes. Raises UsageError."""
+    if name not in {"manifest", "include"}:
+        raise UsageError(
+            f"the schema {name[:100]!r} is the same for all providers: --provider goes with manifest, include"
+        )
+    return files.language(name, profile_from(written(provider, options)))
+
+
+def written(name: str, options: Options) -> Mapping[str, Any]:
+    """Return the profile of this name as it is written. Raises UsageError, ManifestError where there is none."""
+    found = options.profiles.written(name)
+    if found is None:
+        known = list(options.profiles.names)
+        near = hints.close(name, known)
+        raise UsageError(
+            f"there is no profile {name[:100]!r}; "
+            + (f"did you mean {near}?" if near else f"there are {', '.join(known)}")
+        )
+    return found
+
+
+def _known(name: str, whose: Whose, file: Path | None) -> Known:
+    """Return what there is under this name. One that ``--profile`` gives is called as it says."""
+    try:
+        told = files.profile(name) if file is None else files.own_profile(file)
+    except ManifestError as error:
+        first = error.problems[0]
+        return Known(name, whose, file, None, f"{first.line}:{first.column}: {first.message}")
+    except UsageError as error:
+        return Known(name, whose, file, None, str(error))
+    if told.name != name and whose is not Whose.GIVEN:
+        return Known(name, whose, file, None, f"it has the profile {told.name!r}: name the file {told.name}.yaml")
+    return Known(told.name, whose, file, told)

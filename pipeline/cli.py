@@ -1,9 +1,8 @@
 """The command line: options in, one call in ``commands``, one in ``render``, an exit code out."""
 
-import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from io import TextIOWrapper
@@ -46,6 +45,8 @@ from pipeline.options import (
 )
 from pipeline.preparation import Prepared
 from pipeline.progress import progress_on
+from pipeline.replies import answer_with, confirm, on_a_terminal, print_json
+from pipeline.servers import doctor, profiles
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -71,11 +72,11 @@ def validate(manifests: tuple[Path, ...], form: str | None, as_json: bool, fix: 
     found = (authoring.fix if fix else authoring.check)(manifests, options_of(**options))
     render.differences(render.terminal(stderr=form != "text"), found.differences)
     if form == "json":
-        _print_json(report.problems_document(found.problems))
+        print_json(report.problems_document(found.problems))
     elif form == "github":
         click.echo(annotations.commands(found.problems), nl=False)
     elif form == "sarif":
-        _print_json(annotations.sarif(found.problems, authoring.rulebook(), version=__version__, folder=Path.cwd()))
+        print_json(annotations.sarif(found.problems, authoring.rulebook(), version=__version__, folder=Path.cwd()))
     else:
         render.checked(render.terminal(stderr=False), found)
     return found.exit_code
@@ -88,7 +89,7 @@ def plan(manifest: Path, as_json: bool, **options: Any) -> int:
     prepared = commands.plan(manifest, options_of(**options))
     render.warnings(render.terminal(stderr=True), prepared.loaded.warnings)
     if as_json:
-        _print_json(_plan_document(prepared))
+        print_json(_plan_document(prepared))
     else:
         render.plan(render.terminal(stderr=False), prepared)
     return 0
@@ -112,7 +113,7 @@ def run(manifest: Path, as_json: bool, **options: Any) -> int:
     """Render what is missing. Run it again after a crash, a Ctrl-C, or a change: nothing is paid twice."""
     console = render.terminal(stderr=True)
     chosen = options_of(**options)
-    cleared = commands.cleared(manifest, chosen, confirm=_confirm)
+    cleared = commands.cleared(manifest, chosen, confirm=confirm)
     render.warnings(console, cleared.prepared.loaded.warnings)
     with progress_on(console) as progress:
         end = anyio.run(partial(commands.run, cleared, progress=progress))
@@ -121,7 +122,7 @@ def run(manifest: Path, as_json: bool, **options: Any) -> int:
         render.ended(console, end, manifest, blamed)
     if as_json:
         places = {name: blame.source.place for name, blame in blamed.items() if blame.source.place}
-        _print_json(report.run_document(end.status, end.exit_code, places))
+        print_json(report.run_document(end.status, end.exit_code, places))
     return end.exit_code
 
 
@@ -129,7 +130,7 @@ def run(manifest: Path, as_json: bool, **options: Any) -> int:
 @taking(TARGET, JSON, OUTPUT)
 def status(target: Path, as_json: bool, **options: Any) -> int:
     """Show where a campaign stands, also while it runs. Takes the manifest or the campaign's folder."""
-    _answer(as_json, report.status_document, render.status, commands.status(target, options_of(**options)))
+    answer_with(as_json, report.status_document, render.status, commands.status(target, options_of(**options)))
     return 0
 
 
@@ -139,7 +140,7 @@ def status(target: Path, as_json: bool, **options: Any) -> int:
 @taking(JSON, OUTPUT)
 def show(target: Path, job: str, as_json: bool, **options: Any) -> int:
     """Print a job's whole story: its request, every event with its time, what the server answered."""
-    _answer(as_json, documents.show_document, stories.show, aftercare.show(target, options_of(**options), job))
+    answer_with(as_json, documents.show_document, stories.show, aftercare.show(target, options_of(**options), job))
     return 0
 
 
@@ -159,10 +160,10 @@ def resolve(
     chosen = options_of(**options)
     if job is None or answer is None:
         found, command = resolving.questions(target, chosen, job), command_line("resolve", target, chosen)
-        _answer(as_json, documents.questions_document, stories.questions, found, command)
+        answer_with(as_json, documents.questions_document, stories.questions, found, command)
         return 0
     work = partial(resolving.resolve, target, chosen, job, Answer(answer), video_id, confirm=_confirm_once_more)
-    _answer(as_json, documents.answered_document, stories.answered, anyio.run(work))
+    answer_with(as_json, documents.answered_document, stories.answered, anyio.run(work))
     return 0
 
 
@@ -171,7 +172,7 @@ def resolve(
 def verify(target: Path, as_json: bool, **options: Any) -> int:
     """Read every finished video again and compare it, and its sidecar, with the ledger. Asks no server."""
     found = aftercare.verify(target, options_of(**options))
-    _answer(as_json, documents.verify_document, stories.verify, found)
+    answer_with(as_json, documents.verify_document, stories.verify, found)
     return found.exit_code
 
 
@@ -180,7 +181,7 @@ def verify(target: Path, as_json: bool, **options: Any) -> int:
 def rebuild(target: Path, as_json: bool, **options: Any) -> int:
     """Make a ledger that is gone anew, of the sidecars beside the videos."""
     found = anyio.run(aftercare.rebuild, target, options_of(**options))
-    _answer(as_json, documents.rebuild_document, stories.rebuild, found)
+    answer_with(as_json, documents.rebuild_document, stories.rebuild, found)
     return found.exit_code
 
 
@@ -193,7 +194,7 @@ def audit(target: Path, as_json: bool, ids: Path | None, **options: Any) -> int:
     """Compare the ledger with the server's list: videos that no job has, jobs that the server lacks, their cost."""
     chosen = options_of(**options)
     found = anyio.run(aftercare.audit, target, chosen, ids)
-    _answer(as_json, documents.audit_document, stories.audit, found, command_line("resolve", target, chosen))
+    answer_with(as_json, documents.audit_document, stories.audit, found, command_line("resolve", target, chosen))
     return found.exit_code
 
 
@@ -224,7 +225,7 @@ def explain(what: str | None, job: str | None, as_json: bool, **options: Any) ->
         if what is None:
             raise click.UsageError("--job needs the manifest that the job is in")
         found = authoring.explain(Path(what), job, options_of(**options))
-        _answer(as_json, documents.explain_document, render.explained, found)
+        answer_with(as_json, documents.explain_document, render.explained, found)
     elif as_json or (what and Path(what).is_file()):
         raise click.UsageError("a manifest and --json go with --job")
     elif what is None:
@@ -236,10 +237,19 @@ def explain(what: str | None, job: str | None, as_json: bool, **options: Any) ->
 
 @cli.command()
 @click.argument("name", default="manifest")
-def schema(name: str) -> int:
+@click.option("--provider", metavar="NAME", help="With the sizes and lengths that this provider takes.")
+@taking(PROFILE)
+def schema(name: str, provider: str | None, **options: Any) -> int:
     """Print a JSON Schema: of the manifest, or of a document that --json prints."""
-    click.echo(commands.schema_text(name), nl=False)
+    if provider is None:
+        click.echo(commands.schema_text(name), nl=False)
+    else:
+        print_json(authoring.language(name, provider, options_of(**options)))
     return 0
+
+
+cli.add_command(profiles)
+cli.add_command(doctor)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -276,7 +286,7 @@ def _main(arguments: Sequence[str]) -> int:
         return int(cli.main(list(arguments), prog_name="callsheet", standalone_mode=False) or 0)
     except ManifestError as error:
         if "--json" in arguments:
-            _print_json(report.problems_document(error.problems))
+            print_json(report.problems_document(error.problems))
         else:
             render.problems(render.terminal(stderr=True), error.problems)
         return error.exit_code
@@ -291,36 +301,13 @@ def _main(arguments: Sequence[str]) -> int:
         return 130
 
 
-def _on_a_terminal() -> bool:
-    return sys.stdin is not None and sys.stderr is not None and sys.stdin.isatty() and sys.stderr.isatty()
-
-
 def _confirm_once_more(asked: resolving.Spending) -> bool:
-    if not _on_a_terminal():
+    if not on_a_terminal():
         return False
     stories.spending(render.terminal(stderr=True), asked)
     return click.confirm("Pay once more?", default=False, err=True)
 
 
-def _confirm(prepared: Prepared) -> bool:
-    if not _on_a_terminal():
-        return False
-    render.plan(render.terminal(stderr=True), prepared)
-    return click.confirm("Spend this?", default=False, err=True)
-
-
 def _plan_document(prepared: Prepared) -> dict[str, Any]:
     loaded, path = prepared.loaded, str(prepared.campaign.folder.absolute())
     return report.plan_document(loaded.manifest.name, path, loaded.profile.name, prepared.plan, prepared.cost)
-
-
-def _print_json(document: dict[str, Any]) -> None:
-    click.echo(json.dumps(document, indent=2, ensure_ascii=True))
-
-
-def _answer(as_json: bool, document: Callable[..., dict[str, Any]], people: Callable[..., None], *found: Any) -> None:
-    """Print what was found on standard output: for programs, or for people."""
-    if as_json:
-        _print_json(document(*found))
-    else:
-        people(render.terminal(stderr=False), *found)

@@ -13,7 +13,10 @@ from typing import Any
 from pipeline.aftercare import Shown, Story, Verified
 from pipeline.answers import Answer, Question
 from pipeline.audits import Audit, Surplus, total
+from pipeline.authoring import Known, Portrait
+from pipeline.comparing import Row
 from pipeline.custody import Wrong
+from pipeline.doctor import Examined
 from pipeline.explaining import Explained, Source
 from pipeline.jobs import Failure
 from pipeline.ledger.reading import Entry
@@ -48,6 +51,54 @@ def explain_document(found: Explained) -> dict[str, Any]:
             }
             for origin in found.origins
         ],
+    }
+
+
+def profiles_document(found: Portrait) -> dict[str, Any]:
+    """Return the document of ``profiles --json``."""
+    return {
+        "schema_version": 1,
+        "profiles": [_known(one) for one in found.profiles],
+        "fields": [_row(row) for row in found.rows],
+    }
+
+
+def doctor_document(found: Examined) -> dict[str, Any]:
+    """Return the document of ``doctor --json``."""
+    learned = [
+        {"field": list(one.lesson.field), "learned": one.lesson.value, "profile": one.said, "how": one.lesson.how}
+        for one in found.learned
+    ]
+    return {
+        "schema_version": 1,
+        "profile": found.profile.name,
+        "base_url": found.base_url,
+        "findings": [asdict(one) for one in found.findings],
+        "learned": learned,
+        "draft": found.draft and str(found.draft),
+        "campaign": found.campaign and str(found.campaign.absolute()),
+        "exit": found.exit_code,
+    }
+
+
+def _known(one: Known) -> dict[str, Any]:
+    told = one.profile
+    return {
+        "name": one.name,
+        "title": told and told.title,
+        "whose": one.whose.value,
+        "file": one.file and str(one.file),
+        "base_url": told and told.base_url,
+        "key": list(told.auth.env) if told else [],
+        "problem": one.problem,
+    }
+
+
+def _row(row: Row) -> dict[str, Any]:
+    return {
+        "field": list(row.field),
+        "meaning": next(fact.meaning for fact in row.facts if fact),
+        "values": [fact and {"value": fact.value, "given": fact.given} for fact in row.facts],
     }
 
 

@@ -66,16 +66,20 @@ class Profiles:
 
     def named(self, name: str) -> Profile | None:
         """Return the profile of this name, or None. Raises UsageError, ManifestError for a file that is none."""
-        if self.file is not None:
-            given = own_profile(self.file)
-            if given.name == name:
-                return given
+        return None if (found := self.written(name)) is None else profile_from(found)
+
+    def written(self, name: str) -> Mapping[str, Any] | None:
+        """Return the profile of this name as it is written, or None. Raises as ``named`` does."""
+        if self.file is not None and (given := written_profile(self.file))["name"] == name:
+            return given
         if name in self.own:
-            found = own_profile(self.own[name])
-            if found.name != name:
-                raise UsageError(f"{self.own[name]} has the profile {found.name!r}: name it {found.name}{_PROFILE}")
+            found = written_profile(self.own[name])
+            if found["name"] != name:
+                raise UsageError(
+                    f"{self.own[name]} has the profile {found['name']!r}: name it {found['name']}{_PROFILE}"
+                )
             return found
-        return profile(name) if name in profile_names() else None
+        return written_profile(name) if name in profile_names() else None
 
 
 _OURS = Profiles()
@@ -237,15 +241,22 @@ def schema_names() -> tuple[str, ...]:
 
 def profile(name: str) -> Profile:
     """Return the profile. Raises UsageError where there is none, ManifestError where it breaks its schema."""
-    if name not in profile_names():
-        raise UsageError(f"there is no profile {name!r}; there are {', '.join(profile_names())}")
-    file = f"{name}{_PROFILE}"
-    return _checked_profile((_profiles() / file).read_bytes(), file)
+    return profile_from(written_profile(name))
 
 
 def own_profile(path: Path) -> Profile:
     """Return a user's profile. Raises UsageError where it cannot be read, ManifestError where it breaks the schema."""
-    return _checked_profile(bytes_of(path, source.MAX_BYTES), str(path))
+    return profile_from(written_profile(path))
+
+
+def written_profile(which: str | Path) -> Mapping[str, Any]:
+    """Return a profile as it is written: ours by its name, a user's by its path. Raises as those two do."""
+    if isinstance(which, Path):
+        return checked_profile(bytes_of(which, source.MAX_BYTES), str(which))
+    if which not in profile_names():
+        raise UsageError(f"there is no profile {which!r}; there are {', '.join(profile_names())}")
+    file = f"{which}{_PROFILE}"
+    return checked_profile((_profiles() / file).read_bytes(), file)
 
 
 def bytes_of(path: Path, most: int) -> bytes:
@@ -256,14 +267,15 @@ def bytes_of(path: Path, most: int) -> bytes:
         raise UsageError(f"{path} cannot be read: {why(error)}") from error
 
 
-def _checked_profile(data: bytes, file: str) -> Profile:
+def checked_profile(data: bytes, file: str) -> Mapping[str, Any]:
+    """Return what a profile's text says. Raises ManifestError where it breaks the schema."""
     document, found = source.parse(data, file=file)
+    if document is not None and not found:
+        found = problems(document, schema("profile")) or _unfit_rules(document)
     if document is None or found:
         raise ManifestError(found)
-    found = problems(document, schema("profile")) or _unfit_rules(document)
-    if found:
-        raise ManifestError(found)
-    return profile_from(document.value)
+    value: Mapping[str, Any] = document.value
+    return value
 
 
 def _unfit_rules(document: Document) -> list[Problem]:

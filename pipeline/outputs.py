@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Self
 
 from pipeline import mp4, sidecars
@@ -186,6 +187,20 @@ class Outputs:
 
     def _relative(self, name: Path) -> str:
         return name.relative_to(self._campaign).as_posix()
+
+
+def room(folder: Path) -> int:
+    """Return how many bytes are free where a folder for campaigns is, or would be made.
+
+    A campaign is tried there, and taken away again. Raises StorageError where it could not write, sync and name files.
+    """
+    place = folder.absolute()
+    while not place.is_dir() and place != place.parent:
+        place = place.parent
+    with storage_errors(place), TemporaryDirectory(dir=place, prefix=".callsheet-") as made:
+        tried = Outputs(Path(made))
+        tried.probe()
+        return tried.free()
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The only module that writes manifests: a first one, and beside it the schema that editors read."""
+"""The only module that writes manifests, with the schema that editors read beside a first one, and profiles."""
 
 from pathlib import Path
 
@@ -14,16 +14,34 @@ def write(manifest: Path, text: str, schema: str) -> Path:
     Raises UsageError, and writes nothing, where the manifest exists or a foreign file has the schema's name.
     """
     beside = manifest.parent / SCHEMA
+    refuse_to_replace(manifest)
     try:
-        if manifest.exists() or manifest.is_symlink():
-            raise UsageError(f"{manifest} exists and stays as it is: choose another name")
         known = beside.read_text("utf-8", errors="replace") if beside.exists() else ""
         if known and _OURS not in known:
             raise UsageError(f"{beside} is no schema of callsheet, and stays as it is: choose another folder")
         if known != schema:
             beside.write_text(schema, "utf-8")
-        with manifest.open("x", encoding="utf-8") as file:
-            file.write(text)
     except OSError as error:
         raise UsageError(f"{manifest} cannot be written: {error.strerror}") from error
+    write_new(manifest, text)
     return beside
+
+
+def write_new(path: Path, text: str) -> None:
+    """Write a new file. Raises UsageError where it exists, or cannot be written."""
+    refuse_to_replace(path)
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def refuse_to_replace(path: Path) -> None:
+    """Raise UsageError for a name that something has."""
+    try:
+        taken = path.exists() or path.is_symlink()
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}") from error
+    if taken:
+        raise UsageError(f"{path} exists and stays as it is: choose another name")

@@ -9,12 +9,15 @@ from pathlib import Path
 
 import click
 import pytest
+from gateway import call
 
 from pipeline import files
 from pipeline.actions import ACTIONS
 from pipeline.cli import cli
 from pipeline.events import diagram
 from pipeline.jobs import FailureKind, State
+from pipeline.profile import Profile
+from pipeline.videos import _WORDS, Status
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
@@ -137,6 +140,62 @@ def test_the_page_of_the_manifest_can_say_what_a_schema_can(said: str) -> None:
     made = MAKER["page"](SCHEMA_OF_EVERYTHING)
     assert said in made, made
     assert "closed" not in made
+
+
+PROFILES = (ROOT / "docs" / "profiles.md").read_text("utf-8")
+
+
+def test_the_page_of_the_profiles_has_every_field_of_the_schema() -> None:
+    schema = json.loads((ROOT / "schemas" / "profile.schema.json").read_text("utf-8"))
+    assert MAKER["fields"](PROFILES, schema) == PROFILES, "run `python docs/manifest.py`"
+    assert {f"### `{name}`" for name in schema["properties"]} <= {*PROFILES.splitlines()}
+    anchors = {MAKER["_anchor"](title) for title in re.findall(r"^#+ (.+)$", PROFILES, re.MULTILINE)}
+    assert set(re.findall(r"\]\(#([^)]+)\)", PROFILES)) <= anchors
+
+
+def _row(profile: Profile) -> str:
+    """A profile as the page's table has it."""
+    auth, request, able = profile.auth, profile.request, profile.abilities
+    key = ", ".join(f"`{name}`" for name in auth.env) + ", if set" * (auth.takes_key and not auth.required)
+    address = f"`{profile.base_url}`" if profile.base_url else "say it"
+    image, url = request.input_reference.image, request.input_reference.url
+    cells = [
+        f"`{profile.name}`",
+        profile.title,
+        "in this process" if profile.transport == "bundled" else address,
+        key or "none",
+        request.encoding,
+        *("yes" if able_to else "no" for able_to in (able.list, able.delete)),
+        *(travel.form if travel else "no" for travel in (image, url)),
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def test_the_table_of_the_profiles_is_what_they_say() -> None:
+    rows = re.findall(r"^\| `.+$", PROFILES.partition("## Your own")[0], re.MULTILINE)
+    assert rows == [_row(files.profile(name)) for name in files.profile_names()]
+
+
+def test_the_words_of_a_status_are_those_that_are_known() -> None:
+    rows = dict(re.findall(r"^\| (ready|failed|gone) \| (.+) \|$", PROFILES, re.MULTILINE))
+    assert {Status[name.upper()]: " ".join(re.findall(r"`(\w+)`", words)) for name, words in rows.items()} == _WORDS
+
+
+def test_the_profile_of_ones_own_is_one_and_differs_as_the_page_says(tmp_path: Path) -> None:
+    (text,) = re.findall(r"^```yaml\n(.*?)^```", PROFILES, re.MULTILINE | re.DOTALL)
+    (shown,) = re.findall(r"^```text\n(.*?)^```", PROFILES, re.MULTILINE | re.DOTALL)
+    folder = tmp_path / "callsheet" / "profiles"
+    folder.mkdir(parents=True)
+    (folder / "studio.yaml").write_text(text)
+    compared = call(tmp_path, "profiles", "openai", "studio", XDG_CONFIG_HOME=str(tmp_path))
+    assert compared.stdout == shown
+
+
+def test_every_probe_of_the_doctor_is_explained() -> None:
+    schema = json.loads((ROOT / "schemas" / "doctor.schema.json").read_text("utf-8"))
+    probes = schema["properties"]["findings"]["items"]["properties"]["probe"]["enum"]
+    page = (ROOT / "docs" / "doctor.md").read_text("utf-8").partition("| exit |")[0]
+    assert re.findall(r"^\| ([a-z ]+) \|", page, re.MULTILINE)[1:] == probes
 
 
 def test_every_state_is_explained() -> None:

@@ -264,6 +264,23 @@ def _visit_schema(tour: Tour) -> None:
     tour(2, "schema", "nonsense")
 
 
+def _visit_profiles(tour: Tour) -> None:
+    tour(0, "profiles", "--profile", "plain.yaml")
+    tour(0, "profiles", "canary", "--profile", "plain.yaml")
+    tour(0, "profiles", "canary", "openai", "--profile", "plain.yaml")
+    tour(2, "profiles", "nobody")
+
+
+def _visit_doctor(tour: Tour) -> None:
+    asked = ("doctor", *tour.at_server("list"))
+    tour(0, *asked)
+    tour(0, *asked, "--write", f"draft{len(tour.form)}.yaml")
+    tour(4, *asked, mood="unauthorized")
+    tour(69, *asked, mood="broken")
+    tour(4, *asked, "--spend", "--yes", mood="unauthorized")
+    tour(2, "doctor", "nobody")
+
+
 def _visit_explain(tour: Tour) -> None:
     listed = 2 if tour.form else 0  # rules are for people
     tour(listed, "explain")
@@ -292,6 +309,8 @@ VISITS: Mapping[str, Callable[[Tour], None]] = {
     "simulate": _visit_simulate,
     "schema": _visit_schema,
     "explain": _visit_explain,
+    "profiles": _visit_profiles,
+    "doctor": _visit_doctor,
     "init": _visit_init,
 }
 
