@@ -17,7 +17,7 @@ from pipeline import files
 from pipeline.bodies import Body
 from pipeline.client import Received, VideosClient
 from pipeline.credential import find_key
-from pipeline.evidence import Acceptance, Ambiguity, BadFile, NotSent, NotThere, Refusal, Seen, Silence
+from pipeline.evidence import TOO_LONG, Acceptance, Ambiguity, BadFile, NotSent, NotThere, Refusal, Seen, Silence
 from pipeline.jobs import FailureKind
 from pipeline.network import may_not_follow
 from pipeline.profile import Auth
@@ -337,6 +337,7 @@ async def test_a_body_without_end_is_left() -> None:
         outcome, received = await download(server.url)
     assert isinstance(outcome, BadFile)
     assert "longer than 1 MiB" in outcome.failure.message
+    assert outcome.failure.code == TOO_LONG
     assert len(received) <= 1 << 20
 
 
