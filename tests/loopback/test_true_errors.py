@@ -5,11 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from gateway import Answer, call, gateway, simulator
+from gateway import Answer, Bill, call, gateway, simulator
 
 from pipeline.culprits import field_of
 from pipeline.jobs import Failure, FailureKind
 from pipeline.profile import Field, ReferenceRules, RequestRules, Travel
+from pipeline.simulator.faults import Fault
 
 PROFILE = """\
 name: wide
@@ -135,3 +136,21 @@ def test_a_video_is_adopted_at_a_gateway_that_shows_it_under_another_id(tmp_path
         assert front.posts() == 1
     (job,) = json.loads(ended.stdout)["jobs"]
     assert (ended.returncode, job["state"], job["video_id"]) == (0, "done", given[0])
+
+
+def test_a_retry_that_is_written_later_is_planned_and_paid_for(tmp_path: Path) -> None:
+    manifest = "version: 1\nname: w\nprovider: wide\njobs: [{ id: a, prompt: A forbidden fox }]\n"
+    (tmp_path / "wide.yaml").write_text(PROFILE.replace("{ RENAMED }", "{}"))
+    (tmp_path / "m.yaml").write_text(manifest)
+    blocked = Fault(on="create", prompt="forbidden", nth=1, fail="moderation_blocked")
+    with simulator(tmp_path / "sim.db", dialect="openai", faults=[blocked]) as url:
+        around = ("m.yaml", "--profile", "wide.yaml", "--base-url", url, "--json")
+        key = {"WIDE_KEY": "the-key-of-the-account"}
+        assert call(tmp_path, "run", *around, "--yes", **key).returncode == 1
+        assert call(tmp_path, "run", *around, **key).returncode == 1
+        (tmp_path / "m.yaml").write_text(manifest + "retry: { on: [moderation_output] }\n")
+        (item,) = json.loads(call(tmp_path, "plan", *around).stdout)["jobs"]
+        ended = call(tmp_path, "run", *around, **key)
+    assert (item["action"], item["reason"]) == ("submit", "failed (moderation_output): tried once more")
+    assert ended.returncode == 0, ended.stderr
+    assert len(Bill(tmp_path / "sim.db")) == 2
