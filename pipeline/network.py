@@ -64,7 +64,8 @@ class Network:
             url = httpx.URL(self.proxy)
         except (ValueError, httpx.InvalidURL):
             url = httpx.URL("")
-        if url.scheme not in {"http", "https"} or not url.host or url.raw_path not in {b"", b"/"}:
+        fits = url.scheme in {"http", "https"} and url.host and url.raw_path == b"/" and 0 < (url.port or 80) < 1 << 16
+        if not fits:
             raise UsageError("--proxy takes an address like http://proxy.example:3128")  # not quoted: it has a password
         return url
 
