@@ -23,7 +23,7 @@ import httpx
 from pipeline import __version__
 from pipeline.bodies import Body
 from pipeline.classes import Asked
-from pipeline.credential import Secret
+from pipeline.credential import REDACTED, Secret
 from pipeline.evidence import (
     Ambiguity,
     BadFile,
@@ -80,6 +80,14 @@ _IN_PLACE_OF_A_VIDEO = (b"{", b"[", b"<")
 @dataclass(frozen=True, slots=True)
 class Received:
     """All bytes of a content answer have been handed over."""
+
+
+class _NoAddress(httpx.UnsupportedProtocol):
+    """An answer has no address of a video, where the profile says that it has one."""
+
+    def __init__(self, key: str, answer: Answer) -> None:
+        super().__init__(f"the answer has no address of a video in {key!r}")
+        self.answer = answer
 
 
 class VideosClient:
@@ -192,6 +200,9 @@ class VideosClient:
                 if response.status_code != 200:
                     return content_outcome(await self._read(response), self._profile)
                 return await self._receive(response, write, most)
+        except _NoAddress as error:
+            told = content_outcome(error.answer, self._profile)  # an error may come in its place
+            return Silence(self._failure(FailureKind.SERVER, error)) if isinstance(told, BadFile) else told
         except _NO_ANSWER as error:
             return Silence(self._failure(FailureKind.SERVER, error))
 
@@ -259,14 +270,14 @@ class VideosClient:
                 raise httpx.UnsupportedProtocol("redirected, which the profile's content.redirects excludes")
             location = response.headers["location"]
         elif content.url is not None and first and response.status_code == 200:
-            value = parse_object((await self._read(response)).body) or {}
-            told = value.get(content.url)
+            answer = await self._read(response)
+            told = (parse_object(answer.body) or {}).get(content.url)
             if not isinstance(told, str):
-                raise httpx.UnsupportedProtocol(f"the answer has no address of a video in {content.url!r}")
+                raise _NoAddress(content.url, answer)
             location = told
         else:
             return None
-        quoted = any(secret.redact_text(location) != location for secret in self._secrets)
+        quoted = REDACTED in location or any(secret.redact_text(location) != location for secret in self._secrets)
         if quoted or httpx.URL(location).userinfo:
             raise httpx.UnsupportedProtocol("redirected to an address with a key or a password in it")
         return location
