@@ -130,7 +130,14 @@ _THING = r"\b(?:video|content|file|asset|generation|task|job|output|result)s?\b"
 _UNKNOWN_WORDS = re.compile(
     rf"{_THING}[^.\n]{{0,100}}\bnot (?:found|exist)|\bno (?:such )?(?:video|task|job)\b|task_not_exist", re.IGNORECASE
 )
-_EXPIRED_WORDS = re.compile(rf"{_THING}[^.\n]{{0,80}}\b(?:expired|no longer available)\b", re.IGNORECASE)
+_AN_ID = r"(?:\s['\"`]?[\w-]*[0-9_][\w-]*['\"`]?)?"
+_EXPIRED_WORDS = re.compile(
+    rf"{_THING}{_AN_ID}(?:\s(?:has|have|is|are|was|were|already|now|been)){{0,3}}\s(?:expired|no longer available)\b",
+    re.IGNORECASE,
+)
+_WAY_WORDS = re.compile(
+    r"\b(?:url|uri|link|address|token|signature|signed|session|key|credential|ticket|slot|lease|cache)", re.IGNORECASE
+)
 _WAIT_WORDS = re.compile(r"\bnot (?:yet )?(?:ready|complete|finished)|\bin[- ]progress\b", re.IGNORECASE)
 
 
@@ -152,7 +159,7 @@ def _moderated(said: Complaint) -> bool:
 
     A page is none: what stands between us and the API has policies of its own.
     """
-    if not said.structured:
+    if not said.structured or said.quoted:
         return False
     field = said.param or said.named
     if field is not None and re.split(r"[.\[]", field)[0] not in _JUDGED:
@@ -181,7 +188,7 @@ def _code(kind: FailureKind) -> _Test:
 
 
 def _words(pattern: re.Pattern[str]) -> _Test:
-    return lambda status, said: pattern.search(said.message) is not None
+    return lambda status, said: not said.quoted and pattern.search(said.message) is not None
 
 
 def _all(*tests: _Test) -> _Test:
@@ -194,11 +201,24 @@ def _refused(status: int, said: Complaint) -> bool:
 
 def _verdict(status: int, said: Complaint) -> bool:
     """Words are not enough with 403: they may speak of the account."""
-    return _moderated(said) and (status != 403 or _certain(said) in _MODERATION)
+    return _moderated(said) and (status != 403 or _coded_verdict(status, said))
 
 
-def _verdict_upon_the_input(status: int, said: Complaint) -> bool:
-    return _verdict(status, said) and _half(said) is FailureKind.MODERATION_INPUT
+def _coded_verdict(status: int, said: Complaint) -> bool:
+    return _moderated(said) and _certain(said) in _MODERATION
+
+
+def _coded_verdict_upon_the_input(status: int, said: Complaint) -> bool:
+    return _coded_verdict(status, said) and _half(said) is FailureKind.MODERATION_INPUT
+
+
+def _gone(status: int, said: Complaint) -> bool:
+    """Tell whether the words say that the video itself is gone, for good: it is given up then.
+
+    What leads to it may be renewed, and what is not ready is to come.
+    """
+    passing = _WAY_WORDS.search(said.message) or _WAIT_WORDS.search(said.message)
+    return not passing and _words(_EXPIRED_WORDS)(status, said)
 
 
 def _structured(status: int, said: Complaint) -> bool:
@@ -241,8 +261,9 @@ _RULES: Mapping[Asked, _Rules] = {
         (_status(404, 410), _K.LOST),
         (_code(_K.LOST), _K.LOST),
         (_all(_refused, _words(_UNKNOWN_WORDS)), _K.LOST),
-        (_all(_refused, _verdict_upon_the_input), _K.MODERATION_INPUT),
-        (_all(_refused, _verdict), _K.MODERATION_OUTPUT),
+        # Words are not enough to give a paid job up: they may speak of the account, or of a gateway's own rules.
+        (_all(_refused, _coded_verdict_upon_the_input), _K.MODERATION_INPUT),
+        (_all(_refused, _coded_verdict), _K.MODERATION_OUTPUT),
         (_status(403), _K.AUTH),
         (_anything, _K.SERVER),
     ),
@@ -250,12 +271,12 @@ _RULES: Mapping[Asked, _Rules] = {
         *_EVERYBODYS,
         (_status(410), _K.EXPIRED),
         (_all(_status(*_NOT_YET), _code(_K.EXPIRED)), _K.EXPIRED),
-        (_all(_status(*_NOT_YET), _structured, _words(_EXPIRED_WORDS)), _K.EXPIRED),
+        (_all(_status(*_NOT_YET), _structured, _gone), _K.EXPIRED),
         (_status(*_NOT_YET), _K.LOST),
         (_code(_K.SERVER), _K.SERVER),
         (_status(403), _K.AUTH),
         (_all(_posing, _code(_K.EXPIRED)), _K.EXPIRED),
-        (_all(_posing, _words(_EXPIRED_WORDS)), _K.EXPIRED),
+        (_all(_posing, _gone), _K.EXPIRED),
         (_all(_posing, _code(_K.LOST)), _K.LOST),
         (_all(_posing, _words(_WAIT_WORDS)), _K.LOST),
         (_all(_posing, _words(_UNKNOWN_WORDS)), _K.LOST),

@@ -26,7 +26,8 @@ class Complaint:
     """What a server says. ``message`` may be empty; ``param`` is the request's field, as the server names it.
 
     ``named`` is the field that the message names for sure, ``number`` an HTTP status that stands as the code.
-    ``structured``: it came as whole JSON, so it is the word of an API and not of a page in front of it.
+    ``structured``: it came as whole JSON, so it is the word of an API and not of a page in front of it. ``quoted``:
+    that JSON is no envelope, so the message is all of it: to be shown, and no more, for the prompt may be in it.
     """
 
     message: str = ""
@@ -35,6 +36,7 @@ class Complaint:
     param: str | None = None
     number: int | None = None
     structured: bool = False
+    quoted: bool = False
 
     @property
     def named(self) -> str | None:
@@ -53,7 +55,7 @@ def read(body: bytes) -> Complaint:
         return replace(cut, structured=False) if cut else Complaint(_plain(written))
     if not isinstance(value, dict | list):
         return Complaint(_plain(value if isinstance(value, str) else written))
-    return complaint(value) or Complaint(_plain(written), structured=True)
+    return complaint(value) or Complaint(_plain(written), structured=True, quoted=True)
 
 
 def complaint(value: Any) -> Complaint | None:
