@@ -1,6 +1,6 @@
 """A LiteLLM proxy between Callsheet and the simulator: a campaign completes, and every error is shown as what it is.
 
-    python tests/litellm/check.py                              # both versions, both kinds of deployment: some minutes
+    python tests/litellm/check.py                              # all versions, both kinds of deployment: ten minutes
     python tests/litellm/check.py --versions 1.81.10 --venvs ~/litellm    # one version; its environment is kept
 
 Needs the package index: each version is installed with pip into an environment of its own. Nothing else leaves the
@@ -26,12 +26,13 @@ from servers import proxy, simulator
 from table import Place, Row, markdown
 from trials import trial
 
-NEW = "1.106.2"
+VERSIONS = (OLD, "1.106.2", "1.108.7")
+"""The first two are those that the simulator imitates."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--versions", nargs="+", default=[OLD, NEW], metavar="VERSION", help="of LiteLLM")
+    parser.add_argument("--versions", nargs="+", default=VERSIONS, metavar="VERSION", help="of LiteLLM")
     parser.add_argument("--deployments", nargs="+", default=DEPLOYMENTS, choices=DEPLOYMENTS)
     parser.add_argument("--venvs", type=Path, metavar="DIR", help="make the environments here, and keep them")
     parser.add_argument("--work", type=Path, metavar="DIR", help="where the folders of the trials are made")

@@ -18,8 +18,8 @@ from pipeline.ledger.reading import Entry
 CAMPAIGN = Path("outputs", "trial")
 """The campaign's folder, in the one of the run."""
 
-_LONGEST = 600
-"""Seconds for one run."""
+_LONGEST = 240
+"""Seconds for one run; then it is ended by a signal, which its exit code says."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def run(
     document = {"version": 1, "name": CAMPAIGN.name, "provider": provider, **manifest}
     (folder / "manifest.yaml").write_text(json.dumps(document, indent=2))  # which is YAML too
     ours = {name: text for name, text in os.environ.items() if not name.startswith(("CALLSHEET", "LITELLM", "XDG"))}
-    ended = subprocess.run(
+    process = subprocess.Popen(
         [
             *(sys.executable, "-m", "pipeline", "run", "manifest.yaml", "--yes", "--base-url", gateway.url),
             *(() if profile is None else ("--profile", profile)),
@@ -58,14 +58,21 @@ def run(
         cwd=folder,
         env=ours | {"HOME": str(folder), "COLUMNS": "1000", "LITELLM_API_KEY": key or gateway.key},
         stdin=subprocess.DEVNULL,
-        capture_output=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=_LONGEST,
     )
-    (folder / "said.txt").write_text(ended.stderr)
+    try:
+        _, shown = process.communicate(timeout=_LONGEST)
+    except subprocess.TimeoutExpired:
+        process.terminate()
+        _, shown = process.communicate()
+    finally:
+        process.kill()
+    (folder / "said.txt").write_text(shown)
     with reading.opened(folder / CAMPAIGN / "ledger.db") as connection:
         stories = [Story(job, reading.events(connection, job)) for job in reading.jobs(connection)]
-    return Ran(ended.returncode, ended.stderr, {story.job.request["prompt"]: story for story in stories})
+    return Ran(process.returncode, shown, {story.job.request["prompt"]: story for story in stories})
 
 
 def failure(entry: Entry) -> dict[str, Any]:

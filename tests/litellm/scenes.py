@@ -42,7 +42,10 @@ JOBS = (
 
 @dataclass(frozen=True)
 class Expected:
-    """What a job comes to, and what a person is told of it. ``exit`` is the run's, ``billed`` the lines on the bill."""
+    """What a job comes to. ``exit`` is the run's, ``billed`` the lines on the bill.
+
+    ``says``: what the message begins with that a person is shown.
+    """
 
     exit: int
     state: str
@@ -112,19 +115,23 @@ SCENES = (
     ),
     Scene(
         "a moderation block",
-        {ANY: Expected(1, "failed", "moderation_input", None, "rejected by the safety system")},
+        {ANY: Expected(1, "failed", "moderation_input", None, "Your request was rejected by the safety system.")},
         prompt="A forbidden thing",
         as_content_policy=_DISGUISED,
     ),
     Scene(
         "a moderation block by another code",
-        {ANY: Expected(1, "failed", "moderation_input", None, "may break our rules")},
+        {ANY: Expected(1, "failed", "moderation_input", None, "What was asked for may break our rules.")},
         prompt="A forbidden word",
         as_content_policy={ANY: DEPLOYMENTS},
     ),
     Scene(
         "a moderation block, later",
-        {ANY: Expected(1, "failed", "moderation_output", None, "blocked by our moderation system", billed=1)},
+        {
+            ANY: Expected(
+                1, "failed", "moderation_output", None, "Your request was blocked by our moderation system.", billed=1
+            )
+        },
         prompt="A forbidden picture",
     ),
     Scene(

@@ -1,12 +1,12 @@
-"""Where a trial takes place, the line of the table that it comes to, and the table as Markdown."""
+"""Where a trial takes place, what it comes to, and the table of that as Markdown."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from servers import Proxy, Simulator
 
-_HEAD = ("LiteLLM", "before", "what", "the gateway says", "Callsheet says", "as expected")
+_HEAD = ("what", "LiteLLM", "the gateway says", "Callsheet says", "as expected")
 
 
 @dataclass(frozen=True)
@@ -30,17 +30,26 @@ class Row:
     ours: str
     wrong: tuple[str, ...]
 
-    def __str__(self) -> str:
-        verdict = "no" if self.wrong else "yes"
-        return _line(self.place.version, self.place.deployment, self.what, self.gateway, self.ours, verdict)
-
 
 def markdown(rows: Sequence[Row]) -> str:
-    return "".join(f"{line}\n" for line in (_line(*_HEAD), _line(*("---" for _ in _HEAD)), *rows))
+    """Return the table; what was the same in several places is one line of it."""
+    places = dict[tuple[str, ...], list[Place]]()
+    for what in dict.fromkeys(row.what for row in rows):
+        for row in rows:
+            if row.what == what:
+                said = (what, row.gateway, row.ours, "no" if row.wrong else "yes")
+                places.setdefault(said, []).append(row.place)
+    deployments = {row.place.deployment for row in rows}
+    lines = [_HEAD, ["---" for _ in _HEAD]]
+    lines += [(said[0], ", ".join(_named(found, deployments)), *said[1:]) for said, found in places.items()]
+    return "".join(f"| {' | '.join(_cell(cell) for cell in cells)} |\n" for cells in lines)
 
 
-def _line(*cells: str) -> str:
-    return f"| {' | '.join(_cell(cell) for cell in cells)} |"
+def _named(places: Sequence[Place], deployments: Collection[str]) -> Iterator[str]:
+    """Yield the versions, each alone where it is there before all kinds of deployment."""
+    for version in dict.fromkeys(place.version for place in places):
+        before = [place.deployment for place in places if place.version == version]
+        yield version if {*before} == {*deployments} else f"{version} before {' and '.join(before)}"
 
 
 def _cell(text: str) -> str:

@@ -67,12 +67,13 @@ def _changed(scene: Scene, folder: Path) -> Path | None:
 
 
 def _found(ran: Ran, scene: Scene, told: dict[str, Any], billed: int, expected: Expected) -> Expected:
+    message = told.get("message", "")
     return Expected(
         exit=ran.exit,
         state=ran.stories[scene.prompt].job.state.value,
         kind=told.get("kind"),
         param=told.get("param"),
-        says=expected.says if expected.says in ran.shown else ran.shown,
+        says=expected.says if expected.says in ran.shown and message.startswith(expected.says) else message,
         billed=billed,
     )
 
