@@ -122,7 +122,13 @@ async def rebuild(target: Path, options: Options) -> Rebuilt:
     folders = rescue_folders(campaign, os.environ)
     with run_lock(campaign.lock):
         return await made_anew(
-            Path(path), campaign.ledger, name=name, now=time.time, blocking=in_threads(1), rescue_folders=folders
+            Path(path),
+            campaign.ledger,
+            name=name,
+            now=time.time,
+            blocking=in_threads(1),
+            rescue_folders=folders,
+            profiles=options.profiles.sound(),
         )
 
 

@@ -93,8 +93,11 @@ def inexpressible(request: Mapping[str, Any], rules: RequestRules) -> Iterator[F
         value = request.get(name)
         if field.type == "integer" and value is not None and not _WHOLE.fullmatch(str(value)):
             yield Finding("wrong-value", f"the provider takes {name} as a whole number, not {shown(value)}", (name,))
+    taken = {field.name for name, field in rules.fields.items() if field.name != name}
+    travels = rules.input_reference
+    if REFERENCE in request:
+        taken |= {travel.field for travel in (travels.image, travels.url) if travel and travel.field != REFERENCE}
     for name in request:
-        taken = [field.name for other, field in rules.fields.items() if other != name and field.name == name]
-        if taken:
+        if name in taken and name not in rules.fields:
             message = f"{json.dumps(name)} is what the provider calls another field"
             yield Finding("conflict", message, ("extra_body", name), f"remove {name}", on_key=True)

@@ -23,7 +23,7 @@ import httpx
 from pipeline import __version__
 from pipeline.bodies import Body
 from pipeline.classes import Asked
-from pipeline.credential import Secret
+from pipeline.credential import REDACTED, Secret
 from pipeline.evidence import (
     TOO_LONG,
     Ambiguity,
@@ -83,6 +83,14 @@ class Received:
     """All bytes of a content answer have been handed over."""
 
 
+class _NoAddress(httpx.UnsupportedProtocol):
+    """An answer has no address of a video, where the profile says that it has one."""
+
+    def __init__(self, key: str, answer: Answer) -> None:
+        super().__init__(f"the answer has no address of a video in {key!r}")
+        self.answer = answer
+
+
 class VideosClient:
     """POST and GET of ``/v1/videos`` at one address, with one key. Use as an async context manager."""
 
@@ -102,14 +110,15 @@ class VideosClient:
         """
         self.base_url = base_url
         self._profile = profile
-        self._key = key
         self._is_proxied = network.proxy is not None
+        self._secrets = [secret for secret in (key, network.password) if secret]
         headers = {"User-Agent": f"callsheet/{__version__}", "Accept-Encoding": "identity"}
         if key is not None:
             headers["Authorization"] = key.header
 
         no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
-        tls, proxy = network.trust(), network.proxied()  # one for all: TLS takes longer than everything else here
+        tls = network.trust()  # one for all: it takes longer than everything else here
+        proxy = network.proxied(tls)
 
         def pool(size: int, kept: int, timeout: httpx.Timeout) -> httpx.AsyncClient:
             return httpx.AsyncClient(
@@ -192,6 +201,9 @@ class VideosClient:
                 if response.status_code != 200:
                     return content_outcome(await self._read(response), self._profile)
                 return await self._receive(response, write, most)
+        except _NoAddress as error:
+            told = content_outcome(error.answer, self._profile)  # an error may come in its place
+            return Silence(self._failure(FailureKind.SERVER, error)) if isinstance(told, BadFile) else told
         except _NO_ANSWER as error:
             return Silence(self._failure(FailureKind.SERVER, error))
 
@@ -260,14 +272,15 @@ class VideosClient:
                 raise httpx.UnsupportedProtocol("redirected, which the profile's content.redirects excludes")
             location = response.headers["location"]
         elif content.url is not None and first and response.status_code == 200:
-            value = parse_object((await self._read(response)).body) or {}
-            told = value.get(content.url)
+            answer = await self._read(response)
+            told = (parse_object(answer.body) or {}).get(content.url)
             if not isinstance(told, str):
-                raise httpx.UnsupportedProtocol(f"the answer has no address of a video in {content.url!r}")
+                raise _NoAddress(content.url, answer)
             location = told
         else:
             return None
-        if (self._key and self._key.redact_text(location) != location) or httpx.URL(location).userinfo:
+        quoted = REDACTED in location or any(secret.redact_text(location) != location for secret in self._secrets)
+        if quoted or httpx.URL(location).userinfo:
             raise httpx.UnsupportedProtocol("redirected to an address with a key or a password in it")
         return location
 
@@ -292,17 +305,19 @@ class VideosClient:
         return self._answer(response, bytes(body), whole=len(body) <= limit)
 
     def _answer(self, response: httpx.Response, body: bytes, *, whole: bool = True) -> Answer:
-        if self._key is None:
-            return Answer(response.status_code, response.headers, body)
-        headers = {name: self._key.redact_text(value) for name, value in response.headers.items()}
-        redact = self._key.redact if whole else self._key.redact_start
-        return Answer(response.status_code, headers, redact(body))
+        headers = dict(response.headers)
+        for secret in self._secrets:
+            headers = {name: secret.redact_text(value) for name, value in headers.items()}
+            body = secret.redact(body) if whole else secret.redact_start(body)
+        return Answer(response.status_code, headers, body)
 
     def _failure(self, kind: FailureKind, error: Exception) -> Failure:
         """Return what the HTTP library says, which may quote the server, and the server the key."""
         text = f"{type(error).__name__}: {error}"
         code = UNTRUSTED if "CERTIFICATE_VERIFY_FAILED" in text else None  # the cause's class is lost on the way
-        return Failure(kind, (self._key.redact_words(text) if self._key else text)[:500], code=code)
+        for secret in self._secrets:
+            text = secret.redact_words(text)
+        return Failure(kind, text[:500], code=code)
 
     def _url(self, *parts: str) -> str:
         return "/".join((f"{self.base_url}/videos", *(quote(part, safe="") for part in parts)))

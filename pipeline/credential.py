@@ -11,7 +11,7 @@ from pipeline.errors import CredentialError
 from pipeline.profile import Auth
 
 _USABLE = re.compile(r"[\x21-\x7e]{8,512}")
-_REDACTED = b"[key removed]"
+REDACTED = "[key removed]"
 _LONGEST_LETTER = 16
 _PIECE = 8
 _NAMED = {"&": "amp", "<": "lt", ">": "gt", '"': "quot", "'": "apos", "+": "plus", "/": "sol", "=": "equals"}
@@ -45,7 +45,7 @@ class Secret:
 
     def redact(self, data: bytes) -> bytes:
         """Return the data without the key, however it is written: servers quote keys in their errors."""
-        return self._writings.sub(_REDACTED, data)
+        return self._writings.sub(REDACTED.encode(), data)
 
     def redact_text(self, text: str) -> str:
         """Return the text without the key."""
@@ -56,7 +56,7 @@ class Secret:
         pieces = {self._text[n : n + _PIECE] for n in range(len(self._text) - _PIECE + 1)}
 
         def whole(word: re.Match[str]) -> str:
-            return _REDACTED.decode() if any(piece in word[0] for piece in pieces) else word[0]
+            return REDACTED if any(piece in word[0] for piece in pieces) else word[0]
 
         return re.sub(r"\S+", whole, self.redact_text(text))
 

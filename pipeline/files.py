@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -10,7 +11,7 @@ from typing import Any
 
 from pipeline import advice, hints, source
 from pipeline.document import Document, Place
-from pipeline.errors import ManifestError, Problem, UsageError
+from pipeline.errors import CallsheetError, ManifestError, Problem, UsageError
 from pipeline.expansion import Expanded, expand
 from pipeline.folder import Folder, content, why
 from pipeline.images import Image
@@ -20,7 +21,8 @@ from pipeline.making import Trace
 from pipeline.manifest import Layer, Manifest, Part, assembled, ordered, read
 from pipeline.profile import Limits, Profile, ReferenceRules, RequestRules, Travel, profile_from
 from pipeline.sayings import shown
-from pipeline.validation import problems, schema_problem
+from pipeline.soundness import unsound
+from pipeline.validation import problems, resolved
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,14 @@ class Profiles:
         if self.folder is None or not self.folder.is_dir():
             return {}
         return {path.stem: path for path in sorted(self.folder.glob(f"*{_PROFILE}"))}
+
+    def sound(self) -> tuple[Profile, ...]:
+        """Return the profiles that can be read: one in a person's folder that has mistakes is nobody's concern yet."""
+        found = []
+        for name in self.names:
+            with suppress(CallsheetError):
+                found.append(self.named(name))
+        return tuple(profile for profile in found if profile)
 
     def named(self, name: str) -> Profile | None:
         """Return the profile of this name, or None. Raises UsageError, ManifestError for a file that is none."""
@@ -211,7 +221,7 @@ def language(name: str, provider: Profile | None) -> dict[str, Any]:
     taken = request_schema(provider.request)["properties"]
     for key in ("size", "seconds"):
         ours = found["$defs"][key]
-        told = {word: rule for word, rule in taken.get(key, {}).items() if word not in {"type", "description"}}
+        told = {word: rule for word, rule in taken.get(key, {}).items() if word != "type"}
         if told.get("enum") != ours["then"]["enum"]:
             found["$defs"][key] = {**ours, "then": told, "examples": [provider.request.defaults[key]]}
     return found
@@ -219,7 +229,11 @@ def language(name: str, provider: Profile | None) -> dict[str, Any]:
 
 def request_schema(rules: RequestRules) -> Mapping[str, Any]:
     """Return the JSON Schema that a profile's requests are held against."""
-    return schema(rules.schema.removesuffix(_SCHEMA)) if isinstance(rules.schema, str) else rules.schema
+    return resolved(_of_file(rules.schema) if isinstance(rules.schema, str) else rules.schema)
+
+
+def _of_file(name: str) -> Mapping[str, Any]:
+    return schema(name.removesuffix(_SCHEMA))
 
 
 def schema(name: str) -> dict[str, Any]:
@@ -271,28 +285,12 @@ def checked_profile(data: bytes, file: str) -> Mapping[str, Any]:
     """Return what a profile's text says. Raises ManifestError where it breaks the schema."""
     document, found = source.parse(data, file=file)
     if document is not None and not found:
-        found = problems(document, schema("profile")) or _unfit_rules(document)
+        names = [f"{name}{_SCHEMA}" for name in schema_names()]
+        found = problems(document, schema("profile")) or unsound(document, names, _of_file)
     if document is None or found:
         raise ManifestError(found)
     value: Mapping[str, Any] = document.value
     return value
-
-
-def _unfit_rules(document: Document) -> list[Problem]:
-    """Return what is wrong with the JSON Schemas in a profile that is otherwise right, and with the name of one."""
-    rules, found = document.value["request"], []
-    if isinstance(rules["schema"], str) and rules["schema"].removesuffix(_SCHEMA) not in schema_names():
-        names = ", ".join(f"{name}{_SCHEMA}" for name in schema_names() if name.endswith("-request"))
-        message = f"there is no schema {shown(rules['schema'])}"
-        found.append(document.value_at(("request", "schema")).problem("schema", message, f"write one of {names}"))
-    extra = rules.get("extra_body")
-    written = {"schema": rules["schema"], "extra_body": {"properties": extra} if isinstance(extra, dict) else None}
-    for key, told in written.items():
-        wrong = schema_problem(told) if isinstance(told, dict) else None
-        if wrong is not None:
-            message = f"this is no JSON Schema: {wrong}"
-            found.append(document.value_at(("request", key)).problem("schema", message, "mend it"))
-    return found
 
 
 def profile_names() -> tuple[str, ...]:

@@ -103,10 +103,12 @@ async def asking(
 ) -> AsyncIterator[Inquiry]:
     """Give the server of a profile, at the address and with the key that a run with these options would use.
 
-    Raises UsageError for an address that must not be used, CredentialError where the key is missing.
+    Raises UsageError for an address, a proxy or certificates that must not or cannot be used, CredentialError where the
+    key is missing.
     """
     url = address(profile, options.base_url, environment, allow_http=options.allow_http)
     key = find_key(profile.auth, environment)
+    options.network.check(url, carries_key=key is not None and not options.allow_http)
     if url is None and not campaign.simulator.exists():
         raise UsageError(f"{campaign.simulator} is gone, and with it the simulator's jobs")
     rules = files.request_schema(profile.request)

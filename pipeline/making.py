@@ -149,9 +149,8 @@ class Maker:
 
     def _breaks(self, row: Row, finding: Finding) -> None:
         """Put a finding about a request where its value is written: in the row, or in the manifest."""
-        field = str(finding.path[0])
         if finding.rule == MISSING:
-            if field not in self._draft.wrong:
+            if finding.path[0] not in self._draft.wrong:
                 self._problem(row, (), MISSING, finding.message, finding.fix)
             return
         message, fix, rewrite = finding.message, finding.fix, finding.rewrite

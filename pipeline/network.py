@@ -5,10 +5,13 @@ import ssl
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote
 
 import httpx
 
+from pipeline.credential import Secret
 from pipeline.errors import UsageError
+from pipeline.profile import LOOPBACK
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +24,13 @@ class Network:
     proxy: str | None = None
     ca_file: Path | None = None
 
+    @property
+    def password(self) -> Secret | None:
+        """The proxy's password, where the URL has one that is long enough to be told from other text."""
+        url = self._proxy_url()
+        password = unquote(url.password) if url else ""
+        return Secret(password) if len(password) >= _TELLING else None
+
     def trust(self) -> ssl.SSLContext:
         """Return whom TLS trusts. Raises UsageError for a file without certificates."""
         context = httpx.create_ssl_context(trust_env=False)
@@ -31,17 +41,37 @@ class Network:
                 raise UsageError(f"{self.ca_file} has no certificates that can be read: {error.strerror}") from error
         return context
 
-    def proxied(self) -> httpx.Proxy | None:
-        """Return the proxy. Raises UsageError for what is no http or https URL."""
+    def proxied(self, tls: ssl.SSLContext) -> httpx.Proxy | None:
+        """Return the proxy, which is trusted as servers are. Raises UsageError for what is no http or https URL."""
+        url = self._proxy_url()
+        return httpx.Proxy(url, ssl_context=tls if url.scheme == "https" else None) if url else None
+
+    def check(self, url: str | None, *, carries_key: bool) -> None:
+        """Raise UsageError for what cannot be used on the way to this URL, and for a key that a proxy would read.
+
+        None is the bundled simulator. What is plain http on this machine is not when a proxy elsewhere asks for it.
+        """
+        if self.ca_file is not None:
+            self.trust()
+        proxy = self._proxy_url()
+        if proxy and url and carries_key and url.startswith("http:") and proxy.host not in LOOPBACK:
+            raise UsageError(f"{url} would carry the key unencrypted to the proxy: use https, or --allow-http")
+
+    def _proxy_url(self) -> httpx.URL | None:
         if self.proxy is None:
             return None
         try:
-            return httpx.Proxy(self.proxy)
+            url = httpx.URL(self.proxy)
         except (ValueError, httpx.InvalidURL):
-            raise UsageError("--proxy takes an address like http://proxy.example:3128") from None  # it has a password
+            url = httpx.URL("")
+        fits = url.scheme in {"http", "https"} and url.host and url.raw_path == b"/" and 0 < (url.port or 80) < 1 << 16
+        if not fits:
+            raise UsageError("--proxy takes an address like http://proxy.example:3128")  # not quoted: it has a password
+        return url
 
 
 DIRECT = Network()
+_TELLING = 4
 
 
 def may_not_follow(home: Iterable[str], target: Iterable[str]) -> bool:

@@ -1,5 +1,6 @@
 """The options that several commands share, and what they come to. No command is here."""
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -100,9 +101,12 @@ def options_of(
 
 
 def _own_profiles() -> Path | None:
-    """Return the folder of a person's own profiles, which they need not have. Without a home there is none."""
-    folder = Path(click.get_app_dir("callsheet")) / "profiles"
-    return folder if folder.is_absolute() else None
+    """Return the folder of a person's own profiles, which they need not have. Without a home there is none.
+
+    An XDG_CONFIG_HOME that is empty or relative counts as none, as its specification says.
+    """
+    homes = click.get_app_dir("callsheet"), os.path.expanduser("~/.config/callsheet")  # noqa: PTH111  # never raises
+    return next((Path(home, "profiles") for home in homes if Path(home).is_absolute()), None)
 
 
 def command_line(verb: str, target: Path, options: Options) -> list[str]:

@@ -160,8 +160,9 @@ def clear(
 ) -> Cleared:
     """Return a run that may spend. ``confirm`` is asked before the first spending of a new campaign.
 
-    Raises CallsheetError, with nothing spent and nothing written, for a wrong manifest, an address that must not be
-    used, a missing key (which is needed only where there is work), and a spending that nobody confirmed.
+    Raises CallsheetError, with nothing spent and nothing written, for a wrong manifest, an address, a proxy or
+    certificates that must not or cannot be used, a missing key (which is needed only where there is work), and a
+    spending that nobody confirmed.
     """
     prepared = prepare(manifest, options)
     profile = prepared.loaded.profile
@@ -175,6 +176,7 @@ def clear(
                 "Give it with --price, per second of video"
             )
         key = find_key(profile.auth, environment)
+        options.network.check(url, carries_key=key is not None and not options.allow_http)
         if prepared.wants_confirmation and not (options.yes or confirm(prepared)):
             raise UsageError("spending was not confirmed; nothing was sent. Confirm with --yes")
     return Cleared(prepared, options, url, key)

@@ -171,7 +171,10 @@ class Profile:
         if self.price is None:
             return None
         per_second = self.price.of(request.get("model"), request.get("size"))
-        return None if per_second is None else per_second * int(request["seconds"])
+        seconds = str(request.get("seconds"))
+        if per_second is None or not _NUMBER.fullmatch(seconds):
+            return None
+        return per_second * (float(seconds) if "." in seconds else int(seconds))
 
 
 def profile_from(data: Mapping[str, Any]) -> Profile:
@@ -233,13 +236,14 @@ def address(profile: Profile, base_url: str | None, environment: Mapping[str, st
         raise UsageError(f"not a base address: {shown!r}; write it like https://host/v1, without a user or a key")
     parts = urlsplit(url)
     carries = profile.auth.required or any(environment.get(name, "").strip() for name in profile.auth.env)
-    safe = parts.scheme == "https" or parts.hostname in _LOOPBACK or not (profile.auth.takes_key and carries)
+    safe = parts.scheme == "https" or parts.hostname in LOOPBACK or not (profile.auth.takes_key and carries)
     if not (safe or allow_http):
         raise UsageError(f"{url} would carry the key unencrypted: use https, or --allow-http if the network is yours")
     return url
 
 
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+_NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _ADDRESS = re.compile(r"https?://([A-Za-z0-9.-]+|\[[0-9a-fA-F:.]+\])(:[0-9]{1,5})?(/[!-\"$->@-~]*)?")
 
 

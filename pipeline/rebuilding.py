@@ -20,6 +20,7 @@ from pipeline.errors import LedgerError, StorageError, UsageError
 from pipeline.jobs import Job
 from pipeline.ledger import rescue
 from pipeline.ledger.store import SqliteLedger
+from pipeline.profile import Profile
 from pipeline.sidecars import Sidecar
 from pipeline.validation import checker
 
@@ -43,7 +44,7 @@ class Rebuilt:
     """What a new ledger was made of. ``copies`` are videos of its jobs under other names.
 
     ``rescued`` are names and ids of jobs that a run had to write down beside the ledger and that have no sidecar: paid,
-    and at the server. ``provider`` is known where the jobs' address is that of one of our profiles.
+    and at the server. ``provider`` is known where the jobs' address is that of one profile.
     """
 
     name: str
@@ -76,6 +77,7 @@ async def rebuild(
     now: Callable[[], float],
     blocking: Blocking,
     rescue_folders: Sequence[Path],
+    profiles: Sequence[Profile],
 ) -> Rebuilt:
     """Make ``ledger``, which is gone, of the campaign in the absolute ``folder``. It appears whole or not at all.
 
@@ -87,7 +89,7 @@ async def rebuild(
     if not found.believed:
         why = "".join(f"; {one.path}: {one.reason}" for one in found.left_out[:1])
         raise UsageError(f"{folder / sidecars.FOLDER} holds no sidecar that a ledger could be made of{why}")
-    settings = _settings(name, found.believed)
+    settings = _settings(name, found.believed, profiles)
     with _nursery(folder) as nursery:
         unborn = nursery / ledger.name
         with closing(SqliteLedger.create_or_open(unborn, now=now, blocking=blocking)) as new:
@@ -214,10 +216,9 @@ def _believed(custody: Custody, name: str, check: sidecars.Check) -> tuple[float
     return written, found
 
 
-def _settings(name: str, believed: Sequence[Sidecar]) -> dict[str, Any]:
+def _settings(name: str, believed: Sequence[Sidecar], profiles: Sequence[Profile]) -> dict[str, Any]:
     """Return what the new ledger can remember: its name, and the profile whose address all jobs were sent to."""
     addresses = {one.facts["base_url"] for one in believed}
-    profiles = [files.profile(name) for name in files.profile_names()]
     fitting = [profile for profile in profiles if addresses == {profile.base_url}]
     settings: dict[str, Any] = {"name": name, "rebuilt": True}
     if len(fitting) == 1:

@@ -83,8 +83,9 @@ _NO_ADDRESS = (
 )
 _FORBIDDEN = re.compile(
     r"base_?url|ur[li]|endpoint|host|address|(extra_)?headers?|(api_?)?key(_env)?|token|secret|authorization|auth"
-    r"|credentials|password|pro(xy|xies)",
+    r"|credentials|password",
 )
+_NETWORK = re.compile(r"(https?_|all_)?pro(xy|xies)(_url)?|ca_?(file|bundle|certs?)|(ssl_)?verify(_ssl)?|insecure")
 
 
 def _unknown_keys(broken: _Broken, root: Mapping[str, Any]) -> Iterator[Finding]:
@@ -124,6 +125,9 @@ def _strange_key(
             _NO_ADDRESS,
             None,
         )
+    if _NETWORK.fullmatch(key.lower().replace("-", "_")):
+        message = f"{said}: no file decides what lies between here and the server"
+        return message, "remove it: --proxy and --ca-file say so on the command line", None
     if key in _OF_THE_TOP_FILE and root.get("required") == ["version"]:
         return f"{said}: only the file that is run has it", "remove it here", None
     homes = _homes(root, key, "the top of the file")
@@ -228,6 +232,10 @@ _BOOLS = dict.fromkeys(("yes", "on", "true", "y"), "true") | dict.fromkeys(("no"
 
 def _not_allowed(broken: _Broken) -> Finding:
     allowed = [value for value in broken.wanted if isinstance(value, str)]
+    if not allowed:
+        words = f"one of {', '.join(map(json.dumps, broken.wanted))}"
+        message = f"{broken.label} must be {words}, not {shown(broken.given)}"
+        return Finding("wrong-value", message, broken.path, f"write {words}")
     one = len(allowed) == 1
     message = f"{broken.label} must be {'' if one else 'one of '}{hints.listed(allowed)}, not {shown(broken.given)}"
     nearest = allowed[0] if one else hints.value(str(broken.given), allowed)
@@ -270,7 +278,9 @@ _BOUNDS = {
 }
 
 
-def _reserved(broken: _Broken) -> Finding:
+def _excluded(broken: _Broken) -> Finding:
+    if broken.wanted != {}:
+        return Finding("wrong-value", f"{broken.label} cannot be {shown(broken.given)}", broken.path, "write another")
     message = f'"{broken.label}" has a meaning of its own'
     return Finding("reserved-name", message, broken.path, "call it something else", on_key=True)
 
@@ -284,6 +294,6 @@ _SAYINGS: Mapping[str, Callable[[_Broken], Finding]] = {
     "enum": _not_allowed,
     "const": _not_the_one,
     "pattern": _wrong_form,
-    "not": _reserved,
+    "not": _excluded,
     **dict.fromkeys(_BOUNDS, _out_of_bounds),
 }

@@ -68,13 +68,15 @@ def hitting(problem: Problem, entries: int) -> Problem:
 def request_rules(schema: Schema) -> Callable[[Mapping[str, Any]], Sequence[Finding]]:
     """Return what finds everything in a request that breaks the schema, quickly for many requests.
 
-    Only prompts and metadata differ from job to job, and only their own rules in ``properties`` speak of them. The
-    rest is checked once for each combination of values that occurs.
+    Only prompts and metadata differ from job to job, and mostly only their own rules in ``properties`` speak of them:
+    then the rest is checked once for each combination of values that occurs.
     """
     rules = _compiled(schema)
+    if not _leaves_free(rules.schema):
+        return lambda request: _findings(request, rules, schema)
     free = {
         name: (rules.evolve(schema=rules.schema["properties"][name]), {"properties": {name: inner}})
-        for name, inner in schema.get("properties", {}).items()
+        for name, inner in rules.schema.get("properties", {}).items()
         if name in _FREE
     }
     known: dict[str, Sequence[Finding]] = {}
@@ -83,7 +85,7 @@ def request_rules(schema: Schema) -> Callable[[Mapping[str, Any]], Sequence[Find
         combination = repr([name if name in free else (name, value) for name, value in request.items()])
         found = known.get(combination)
         if found is None:
-            found = [f for f in _findings(request, rules, schema) if f.rule == MISSING or f.path[0] not in free]
+            found = [f for f in _findings(request, rules, schema) if f.rule == MISSING or not free.keys() & f.path[:1]]
             known[combination] = found
         for name, (own, alone) in free.items():
             if name in request and not own.is_valid(request[name]):
@@ -94,6 +96,14 @@ def request_rules(schema: Schema) -> Callable[[Mapping[str, Any]], Sequence[Find
 
 
 _FREE = frozenset({"prompt", "metadata"})
+_OF_ONE_KEY_EACH = frozenset({"properties", "required", "additionalProperties", "type", "title", "description"})
+
+
+def _leaves_free(schema: Schema) -> bool:
+    """Tell whether nothing but ``properties`` speaks of a prompt or of metadata."""
+    rest = {key: rules for key, rules in schema.items() if key not in _OF_ONE_KEY_EACH and not key.startswith("$")}
+    text = json.dumps(rest)
+    return not (rest.keys() - {"allOf"} or "Properties" in text or any(f'"{name}"' in text for name in _FREE))
 
 
 def mended(document: Document, found: Sequence[Finding]) -> Any:
@@ -155,17 +165,23 @@ def schema_problem(schema: Schema) -> str | None:
     """Return why a value is no JSON Schema that requests can be held against, or None where it is one."""
     try:
         Draft202012Validator.check_schema(schema)
-        _compiled(schema)
+        whole = resolved(schema)
     except SchemaError as error:
         return f"{error.json_path}: {error.message}"[:300]
     except (KeyError, RecursionError):
         return "a $ref leads nowhere, or to itself"
-    return None
+    return "a $ref can only lead to an entry of its $defs" if _refers(whole) else None
+
+
+def resolved(schema: Schema) -> Schema:
+    """Return the schema with what its references to ``$defs`` lead to in their place."""
+    found: Schema = _resolved(schema, schema.get("$defs", {}))
+    return found
 
 
 def _compiled(schema: Schema) -> Any:
     """Local references are resolved here, once, and not again for every value."""
-    return _Validator(_resolved(schema, schema.get("$defs", {})))
+    return _Validator(resolved(schema))
 
 
 def _resolved(schema: Any, definitions: Schema) -> Any:
@@ -173,10 +189,29 @@ def _resolved(schema: Any, definitions: Schema) -> Any:
         return [_resolved(part, definitions) for part in schema]
     if not isinstance(schema, dict):
         return schema
-    reference = schema.get("$ref", "")
-    if reference.startswith("#/$defs/"):
-        schema = definitions[reference.removeprefix("#/$defs/")]
-    return {key: _resolved(part, definitions) for key, part in schema.items() if key != "$defs"}
+    reference = schema.get("$ref")
+    if isinstance(reference, str) and reference.startswith("#/$defs/"):
+        told = _resolved(definitions[reference.removeprefix("#/$defs/")], definitions)
+        beside = {key: part for key, part in schema.items() if key not in {"$ref", "$defs"}}
+        return {**_resolved(beside, definitions), "allOf": [told, *beside.get("allOf", ())]} if beside else told
+    return {key: _part(key, part, definitions) for key, part in schema.items() if key != "$defs"}
+
+
+def _part(key: str, part: Any, definitions: Schema) -> Any:
+    """Return a part of a schema, resolved. A property of which nothing, or only no, is said is a mapping too."""
+    told = _resolved(part, definitions)
+    if key != "properties" or not isinstance(told, dict):
+        return told
+    return {name: _PLAIN[inner] if isinstance(inner, bool) else inner for name, inner in told.items()}
+
+
+_PLAIN: Mapping[bool, Schema] = {True: {}, False: {"not": True}}
+
+
+def _refers(schema: Any) -> bool:
+    if isinstance(schema, dict):
+        return any(key in {"$ref", "$dynamicRef"} or _refers(part) for key, part in schema.items())
+    return isinstance(schema, list) and any(map(_refers, schema))
 
 
 def _pattern(_rules: Validator, pattern: str, value: Any, _schema: Schema) -> Iterator[ValidationError]:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, chdir, closing, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -154,7 +154,9 @@ def gateway(upstream: str) -> Iterator[Gateway]:
             front.seen.append((self.command, self.path))
             front.keys.append(self.headers.get("Authorization"))
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            answer = front.meddle(self.command, self.path, lambda: _sent(front.upstream, self.command, self.path, body))
+            headers = {name: self.headers[name] for name in ("Authorization", "Content-Type") if name in self.headers}
+            asked = self.command, self.path, body
+            answer = front.meddle(self.command, self.path, lambda: _sent(front.upstream, *asked, headers))
             if answer is None:
                 self.close_connection = True
                 return
@@ -182,6 +184,9 @@ def gateway(upstream: str) -> Iterator[Gateway]:
         server.server_close()
 
 
+_JSON: Mapping[str, str] = {"Content-Type": "application/json"}
+
+
 def posted(url: str, request: dict[str, Any]) -> str:
     """Have a video made by a POST of nobody's, and return its id."""
     answer = _sent(url, "POST", "/v1/videos", json.dumps(request).encode())
@@ -192,10 +197,12 @@ def deleted(url: str, video_id: str) -> None:
     assert _sent(url, "DELETE", f"/v1/videos/{video_id}", b"")[0] == 200
 
 
-def _sent(url: str, method: str, path: str, body: bytes) -> tuple[int, bytes, dict[str, str]]:
+def _sent(
+    url: str, method: str, path: str, body: bytes, headers: Mapping[str, str] = _JSON
+) -> tuple[int, bytes, dict[str, str]]:
     address = urlsplit(url)
     with closing(http.client.HTTPConnection(address.hostname or "", address.port)) as connection:
-        connection.request(method, path, body, {"Content-Type": "application/json"} if body else {})
+        connection.request(method, path, body, headers)
         answer = connection.getresponse()
         kept = {name: value for name, value in answer.getheaders() if name.lower() in {"content-type", "x-request-id"}}
         return answer.status, answer.read(), kept

@@ -19,8 +19,8 @@ FLOORS = [
     "errors jobs envelopes classes videos",
     """source document syntax scalars sayings hints templates tables naming filenames validation expansion manifest
        drafts making matrix advice images references edits explaining
-       profile bodies culprits outcomes credential mp4 events evidence decisions policies plan limits blocking
-       retrying report actions breakers listing matching answers audits sidecars clock rules annotations
+       profile soundness bodies culprits outcomes credential mp4 events evidence decisions policies plan limits
+       blocking retrying report actions breakers listing matching answers audits sidecars clock rules annotations
        comparing symptoms diagnosis outlines""",
     "client probing network files folder including parquet pages starter inputs outputs custody ledger simulator",
     "steps runner supervision fixing preparation reconciliation surroundings inquiry rebuilding examining",

@@ -1,14 +1,16 @@
 """A wrong parameter that a gateway calls a content policy violation is shown as what it is, at its place."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from gateway import call, simulator
+from gateway import Answer, Bill, call, gateway, simulator
 
 from pipeline.culprits import field_of
 from pipeline.jobs import Failure, FailureKind
 from pipeline.profile import Field, ReferenceRules, RequestRules, Travel
+from pipeline.simulator.faults import Fault
 
 PROFILE = """\
 name: wide
@@ -107,3 +109,48 @@ def test_the_field_is_the_one_that_is_named_or_whose_value_alone_is_quoted(
     failure = Failure(FailureKind.INVALID_REQUEST, message, param=param)
     assert field_of(failure, REQUEST, RULES) == found
     assert field_of(Failure(FailureKind.SERVER, message, param=param), REQUEST, RULES) is None
+
+
+def test_a_video_is_adopted_at_a_gateway_that_shows_it_under_another_id(tmp_path: Path) -> None:
+    """LiteLLM names a job in its status answers as nobody can ask for it: the id of the create answer is the id."""
+    given: list[str] = []
+
+    def loses_the_id(method: str, path: str, act: Callable[[], Answer]) -> Answer:
+        answer = act()
+        if method == "POST" and answer is not None:
+            given.append(json.loads(answer[1])["id"])
+            return 502, b"<html>Bad Gateway</html>", {}
+        return answer
+
+    profile = PROFILE.replace("{ RENAMED }", "{}").replace("name: wide", "name: wide\nabilities: { same_id: false }")
+    (tmp_path / "wide.yaml").write_text(profile)
+    (tmp_path / "m.yaml").write_text("version: 1\nname: w\nprovider: wide\njobs: [{ id: a, prompt: A fox }]\n")
+    with simulator(tmp_path / "sim.db", dialect="litellm") as upstream, gateway(upstream) as front:
+        front.meddle = loses_the_id
+        around = ("--profile", "wide.yaml", "--base-url", front.url)
+        key = {"WIDE_KEY": "the-key-of-the-account"}
+        assert call(tmp_path, "run", "m.yaml", *around, "--yes", **key).returncode == 3
+        adopted = call(tmp_path, "resolve", "m.yaml", "a#1", "adopt", *given, *around, **key)
+        assert adopted.returncode == 0, adopted.stderr
+        ended = call(tmp_path, "run", "m.yaml", *around, "--json", **key)
+        assert front.posts() == 1
+    (job,) = json.loads(ended.stdout)["jobs"]
+    assert (ended.returncode, job["state"], job["video_id"]) == (0, "done", given[0])
+
+
+def test_a_retry_that_is_written_later_is_planned_and_paid_for(tmp_path: Path) -> None:
+    manifest = "version: 1\nname: w\nprovider: wide\njobs: [{ id: a, prompt: A forbidden fox }]\n"
+    (tmp_path / "wide.yaml").write_text(PROFILE.replace("{ RENAMED }", "{}"))
+    (tmp_path / "m.yaml").write_text(manifest)
+    blocked = Fault(on="create", prompt="forbidden", nth=1, fail="moderation_blocked")
+    with simulator(tmp_path / "sim.db", dialect="openai", faults=[blocked]) as url:
+        around = ("m.yaml", "--profile", "wide.yaml", "--base-url", url, "--json")
+        key = {"WIDE_KEY": "the-key-of-the-account"}
+        assert call(tmp_path, "run", *around, "--yes", **key).returncode == 1
+        assert call(tmp_path, "run", *around, **key).returncode == 1
+        (tmp_path / "m.yaml").write_text(manifest + "retry: { on: [moderation_output] }\n")
+        (item,) = json.loads(call(tmp_path, "plan", *around).stdout)["jobs"]
+        ended = call(tmp_path, "run", *around, **key)
+    assert (item["action"], item["reason"]) == ("submit", "failed (moderation_output): tried once more")
+    assert ended.returncode == 0, ended.stderr
+    assert len(Bill(tmp_path / "sim.db")) == 2

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.jobs import Job, Spec, State
+from pipeline.jobs import Failure, FailureKind, Job, Spec, State
 from pipeline.plan import Fate, Plan, compare
 
 
@@ -18,7 +18,7 @@ def job(spec: Spec, state: State, **more: object) -> Job:
     return replace(Job.planned(spec), **values)
 
 
-def planned(specs: list[Spec], jobs: list[Job], **more: frozenset[str]) -> Plan:
+def planned(specs: list[Spec], jobs: list[Job], **more: object) -> Plan:
     return compare(specs, jobs, **{"selected": frozenset(spec.name for spec in specs), **more})
 
 
@@ -111,3 +111,14 @@ def test_a_file_that_is_gone_is_fetched_again() -> None:
     )
     assert plan.has_work
     assert plan.items[0].fate is Fate.CONTINUE
+
+
+@pytest.mark.parametrize("state", [State.FAILED, State.EXPIRED])
+def test_what_failed_and_may_be_paid_for_once_more_is_named_with_its_failure(state: State) -> None:
+    specs = [spec("a#1"), spec("b#1", "B"), spec("c#1", "C")]
+    failure = Failure(FailureKind.MODERATION_OUTPUT, "blocked")
+    jobs = [job(one, state, failure=failure, video_id=one.name) for one in specs]
+    plan = planned(specs, jobs, selected=frozenset({"a#1", "c#1"}), again=lambda job: job.name != "c#1")
+    assert [item.fate for item in plan.items] == [Fate.SUBMIT, Fate.NOTHING, Fate.NOTHING]
+    assert "(moderation_output): tried once more" in plan.items[0].reason
+    assert plan.has_work

@@ -110,3 +110,12 @@ async def test_jobs_that_are_tried_again_keep_to_the_slots(world: World) -> None
     assert world.states() == {State.FAILED}
     assert len(world.bill()) == 24
     assert world.most_at_once() <= 2
+
+
+async def test_what_is_not_selected_any_more_fails_and_is_left(world: World) -> None:
+    world.fault("GET", "", *[answers(200, failed(BLOCKED))] * 4)
+    await world.run(JOBS, until=0.5)
+    assert world.states() == {State.SUBMITTED}
+    await world.run(JOBS, selected=lambda job: job.name == "shot-1#1", retry={"on": ["moderation_output"]})
+    left = world.jobs()["shot-2#1"]
+    assert (left.state, left.approvals) == (State.FAILED, 0)

@@ -10,13 +10,14 @@ from random import Random
 import anyio
 import httpx
 import pytest
-from world import World, after_waiting, answers, breaks, does_and_then, spec, waits
+from world import EPOCH, World, after_waiting, answers, breaks, does_and_then, spec, waits
 
 from pipeline.breakers import Stop
 from pipeline.errors import LedgerError
-from pipeline.jobs import State
+from pipeline.events import Completed, Event
+from pipeline.jobs import Job, State
 from pipeline.mp4 import Mp4, inspect
-from pipeline.profile import Abilities, PollPace
+from pipeline.profile import Abilities, Content, PollPace
 
 TWENTY = [spec(number) for number in range(20)]
 FAST = {"requests_per_minute": 6000, "polls_per_second": 100}
@@ -484,3 +485,17 @@ async def test_a_ledger_that_is_deleted_under_a_run_ends_the_spending(world: Wor
         await run_and_lose_it()
     assert caught.group_contains(LedgerError, match="moved or deleted")
     assert len(posts(world)) <= 6
+
+
+async def test_a_video_is_kept_as_long_as_the_profile_says_where_its_server_does_not(world: World) -> None:
+    world.profile = replace(world.profile, content=Content(expiry=600.0))
+    told = {"id": "v", "status": "completed", "object": "video"}
+    world.fault("GET", "", answers(200, json.dumps(told).encode()))
+    completed: list[float | None] = []
+
+    def observe(before: Job, event: Event, after: Job) -> None:
+        if isinstance(event, Completed):
+            completed.append(after.expires_at and after.expires_at - EPOCH - anyio.current_time())
+
+    await world.run(TWENTY[:1], observe=observe)
+    assert completed == [pytest.approx(600.0)]
