@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import SystemRandom
 
-from pipeline import answers, audits, files, sidecars
+from pipeline import answers, audits, folder, sidecars
 from pipeline.audits import Audit, Surplus
 from pipeline.blocking import in_threads
 from pipeline.custody import Custody, Fault, sidecar_path
@@ -144,7 +144,7 @@ async def audit(target: Path, options: Options, ids: Path | None) -> Audit:
     if first is None:
         raise UsageError("nothing of this campaign was ever sent: there is nothing to compare")
     if ids is not None:
-        data = files.bytes_of(ids, audits.MAX_IDS)
+        data = folder.bytes_of(ids, audits.MAX_IDS)
         found = {one: Video(one, "", Status.ACTIVE) for one in audits.ids_in(data, str(ids))}
         return _compared(campaign, _Seen(str(ids), Listing(found), time.time()))
     profile = profile_of(options.profiles, settings)

@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from pipeline import commands, comparing, files, fixing, hints, pages, starter
+from pipeline import commands, comparing, files, fixing, hints, pages, providers, shipped, starter
 from pipeline.comparing import Row
 from pipeline.culprits import field_of
 from pipeline.errors import ManifestError, Problem, UsageError
@@ -147,10 +147,10 @@ def _source(found: Explained, field: str) -> Source:
 
 def begin(manifest: Path) -> Path:
     """Write a first manifest, and the schema beside it, whose path is returned. Raises UsageError where one exists."""
-    text = (files.manifests_dir() / "starter.yaml").read_text("utf-8")
+    text = (shipped.manifests_dir() / "starter.yaml").read_text("utf-8")
     # In the package the schema lies elsewhere.
     text = text.replace("$schema=../schemas/manifest.schema.json", f"$schema={starter.SCHEMA}")
-    return starter.write(manifest, text, files.schema_text("manifest"))
+    return starter.write(manifest, text, shipped.schema_text("manifest"))
 
 
 def rulebook() -> Mapping[str, Rule]:
@@ -173,7 +173,7 @@ def profiles(options: Options) -> Portrait:
     given, own = options.profiles.file, options.profiles.own
     found = [] if given is None else [_known(given.stem, Whose.GIVEN, given)]
     for name in options.profiles.names:
-        ours = name in files.profile_names()
+        ours = name in shipped.profile_names()
         whose = Whose.OURS if name not in own else Whose.INSTEAD if ours else Whose.YOURS
         found.append(_known(name, whose, own.get(name)))
     return Portrait(tuple(found))
@@ -183,9 +183,9 @@ def portrait(names: Sequence[str], options: Options) -> Portrait:
     """Return every field of one profile, or those in which two differ. Raises UsageError, ManifestError for what is
     none.
     """
-    schema, listed = files.schema("profile"), profiles(options).profiles
+    schema, listed = shipped.schema("profile"), profiles(options).profiles
     told = {name: written(name, options) for name in names}
-    rules = {name: files.request_schema(profile_from(one).request) for name, one in told.items()}
+    rules = {name: providers.request_schema(profile_from(one).request) for name, one in told.items()}
     models = [model for name in names for model in comparing.models(told[name], rules[name])]
     more = models if len(names) > 1 else []
     facts = [comparing.facts(told[name], schema, rules[name], more) for name in names]
@@ -199,7 +199,7 @@ def language(name: str, provider: str, options: Options) -> Mapping[str, Any]:
         raise UsageError(
             f"the schema {name[:100]!r} is the same for all providers: --provider goes with manifest, include"
         )
-    return files.language(name, profile_from(written(provider, options)))
+    return providers.language(name, profile_from(written(provider, options)))
 
 
 def written(name: str, options: Options) -> Mapping[str, Any]:
@@ -218,7 +218,7 @@ def written(name: str, options: Options) -> Mapping[str, Any]:
 def _known(name: str, whose: Whose, file: Path | None) -> Known:
     """Return what there is under this name. One that ``--profile`` gives is called as it says."""
     try:
-        told = files.profile(name) if file is None else files.own_profile(file)
+        told = providers.profile(name) if file is None else providers.own_profile(file)
     except ManifestError as error:
         first = error.problems[0]
         return Known(name, whose, file, None, f"{first.line}:{first.column}: {first.message}")

@@ -23,7 +23,7 @@ import httpx
 from pipeline import __version__
 from pipeline.bodies import Body
 from pipeline.classes import Asked
-from pipeline.credential import REDACTED, Secret
+from pipeline.credential import REDACTED, Censor, Secret
 from pipeline.evidence import (
     TOO_LONG,
     Ambiguity,
@@ -111,7 +111,7 @@ class VideosClient:
         self.base_url = base_url
         self._profile = profile
         self._is_proxied = network.proxy is not None
-        self._secrets = [secret for secret in (key, network.password) if secret]
+        self._censor = Censor(key, network.password)
         headers = {"User-Agent": f"callsheet/{__version__}", "Accept-Encoding": "identity"}
         if key is not None:
             headers["Authorization"] = key.header
@@ -279,7 +279,7 @@ class VideosClient:
             location = told
         else:
             return None
-        quoted = REDACTED in location or any(secret.redact_text(location) != location for secret in self._secrets)
+        quoted = REDACTED in location or self._censor.finds(location)
         if quoted or httpx.URL(location).userinfo:
             raise httpx.UnsupportedProtocol("redirected to an address with a key or a password in it")
         return location
@@ -305,19 +305,13 @@ class VideosClient:
         return self._answer(response, bytes(body), whole=len(body) <= limit)
 
     def _answer(self, response: httpx.Response, body: bytes, *, whole: bool = True) -> Answer:
-        headers = dict(response.headers)
-        for secret in self._secrets:
-            headers = {name: secret.redact_text(value) for name, value in headers.items()}
-            body = secret.redact(body) if whole else secret.redact_start(body)
-        return Answer(response.status_code, headers, body)
+        return Answer(response.status_code, *self._censor.answer(response.headers, body, whole=whole))
 
     def _failure(self, kind: FailureKind, error: Exception) -> Failure:
         """Return what the HTTP library says, which may quote the server, and the server the key."""
         text = f"{type(error).__name__}: {error}"
         code = UNTRUSTED if "CERTIFICATE_VERIFY_FAILED" in text else None  # the cause's class is lost on the way
-        for secret in self._secrets:
-            text = secret.redact_words(text)
-        return Failure(kind, text[:500], code=code)
+        return Failure(kind, self._censor.words(text)[:500], code=code)
 
     def _url(self, *parts: str) -> str:
         return "/".join((f"{self.base_url}/videos", *(quote(part, safe="") for part in parts)))

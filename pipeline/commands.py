@@ -16,7 +16,7 @@ from random import SystemRandom
 
 import anyio
 
-from pipeline import files
+from pipeline import files, providers, shipped
 from pipeline.blocking import in_threads
 from pipeline.breakers import Signals, Stop
 from pipeline.client import POSTS_AT_ONCE, VideosClient
@@ -156,7 +156,7 @@ async def _run(cleared: Cleared, ledger: SqliteLedger, now: Callable[[], float],
     signals = Signals(Contact())
     if not prepared.plan.has_work:
         return _ended(_status(campaign), signals, prepared.selected, None)
-    rules = files.request_schema(profile.request)
+    rules = providers.request_schema(profile.request)
     bundled = simulator(campaign.simulator, rules, now=now) if cleared.url is None else nullcontext()
     with bundled as app:
         async with VideosClient(
@@ -235,7 +235,7 @@ async def simulate(
     ``dialect`` names the server that it stands for, ``faults`` is the file of what goes wrong. Raises UsageError for a
     dialect that there is not, ManifestError for mistakes in the file.
     """
-    rules, key = files.schema(_STRICT_RULES), os.environ.get("CALLSHEET_SIMULATOR_KEY") or None
+    rules, key = shipped.schema(_STRICT_RULES), os.environ.get("CALLSHEET_SIMULATOR_KEY") or None
     wrong = faults_of(faults) if faults else None
     with simulator(
         state or ":memory:", rules, now=time.time, stock=stock, speed=speed, dialect=dialect, faults=wrong, key=key
@@ -247,7 +247,7 @@ async def simulate(
 
 def schema_text(name: str) -> str:
     """Return a JSON Schema of ``schemas/`` by its short name, as it is on disk."""
-    return files.schema_text(name)
+    return shipped.schema_text(name)
 
 
 async def _enrol(ledger: SqliteLedger, prepared: Prepared, options: Options) -> None:

@@ -65,6 +65,30 @@ class Secret:
         return self.redact(data)[: -_LONGEST_LETTER * len(self._text)]
 
 
+class Censor:
+    """Takes the key, and whatever else must not be kept, out of what was answered."""
+
+    def __init__(self, *secrets: Secret | None) -> None:
+        self._secrets = [secret for secret in secrets if secret is not None]
+
+    def answer(self, headers: Mapping[str, str], body: bytes, *, whole: bool) -> tuple[dict[str, str], bytes]:
+        """Return an answer's headers and body. One that is not ``whole`` may end in the middle of a key."""
+        headers = dict(headers)
+        for secret in self._secrets:
+            headers = {name: secret.redact_text(value) for name, value in headers.items()}
+            body = secret.redact(body) if whole else secret.redact_start(body)
+        return headers, body
+
+    def words(self, text: str) -> str:
+        """Return what a library says, without any word that has a piece of a secret."""
+        for secret in self._secrets:
+            text = secret.redact_words(text)
+        return text
+
+    def finds(self, text: str) -> bool:
+        return any(secret.redact_text(text) != text for secret in self._secrets)
+
+
 def find_key(auth: Auth, environment: Mapping[str, str]) -> Secret | None:
     """Return the key that the profile's variables hold, or None where the profile takes none, or needs none.
 

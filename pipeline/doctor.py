@@ -15,7 +15,18 @@ from random import SystemRandom
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from pipeline import authoring, commands, comparing, diagnosis, examining, files, outputs, starter, validation
+from pipeline import (
+    authoring,
+    commands,
+    comparing,
+    diagnosis,
+    examining,
+    outputs,
+    providers,
+    shipped,
+    starter,
+    validation,
+)
 from pipeline.commands import Ended
 from pipeline.credential import find_key
 from pipeline.errors import CredentialError, StorageError, UsageError
@@ -94,7 +105,7 @@ async def examine(name: str | None, options: Options) -> Examined:
         key = find_key(profile.auth, os.environ)
     except CredentialError as error:
         missing = str(error)
-    rules = files.request_schema(profile.request)
+    rules = providers.request_schema(profile.request)
     models = comparing.models(written, rules)
     default = profile.request.defaults.get("model")
     models.sort(key=lambda model: model != default)
@@ -112,13 +123,13 @@ def _written(name: str | None, options: Options) -> Mapping[str, Any]:
         return authoring.written(name, options)
     if given is None:
         raise UsageError(f"name a profile: there are {', '.join(options.profiles.names)}")
-    return files.written_profile(given)
+    return providers.written_profile(given)
 
 
 def _with_said(examined: Examined, said: Iterable[Sign | Lesson]) -> Examined:
     """Return the examination with more findings, and more lessons beside what the profile says."""
-    rules = files.request_schema(examined.profile.request)
-    facts = comparing.facts(examined.written, files.schema("profile"), rules)
+    rules = providers.request_schema(examined.profile.request)
+    facts = comparing.facts(examined.written, shipped.schema("profile"), rules)
     findings, learned = [*examined.findings], [*examined.learned]
     for one in said:
         if isinstance(one, Sign):
@@ -146,14 +157,14 @@ def write_draft(examined: Examined, path: Path) -> Examined:
         if examined.profile.transport != "http":
             lessons.append(Lesson(("transport",), "http", "it was asked over the network"))
     profile = taught(examined.written, lessons)
-    if not validation.findings(path.stem, files.schema("profile")["properties"]["name"]):
+    if not validation.findings(path.stem, shipped.schema("profile")["properties"]["name"]):
         profile["name"] = path.stem
     head = [
         f"A draft by `callsheet doctor` of {_today()}, out of the profile {examined.profile.name}.",
         "Read it before you use it: what the server did not show is as it was there.",
     ]
     text = outline(profile, lessons, head)
-    files.checked_profile(text.encode(), str(path))
+    providers.checked_profile(text.encode(), str(path))
     starter.write_new(path, text)
     return replace(examined, draft=path)
 
@@ -174,7 +185,7 @@ def clear(examined: Examined, options: Options, *, confirm: Callable[[Prepared],
 
 def _manifest(examined: Examined, name: str) -> str:
     profile = examined.profile
-    rules = files.request_schema(profile.request)
+    rules = providers.request_schema(profile.request)
     request = comparing.cheapest(profile, comparing.models(examined.written, rules), rules)
     job = {"id": "cheapest", "prompt": _PROMPT, **request}
     manifest = {"version": 1, "name": name, "provider": profile.name, "jobs": [job]}

@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 from pipeline import images, parquet, source, tables
 from pipeline.document import Document
-from pipeline.errors import Problem
+from pipeline.errors import Problem, UsageError
 from pipeline.images import Image
 from pipeline.manifest import Entry, Layer
 from pipeline.sayings import shown
@@ -134,3 +134,11 @@ def _lines(file: BinaryIO) -> Iterator[str]:
     with TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="") as text:
         while line := text.readline(tables.MAX_LINE):
             yield line
+
+
+def bytes_of(path: Path, most: int) -> bytes:
+    """Return what is in a file that an option names. Raises UsageError for one that cannot be read, or has more."""
+    try:
+        return content(path, most)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path} cannot be read: {why(error)}") from error

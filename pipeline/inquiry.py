@@ -6,7 +6,7 @@ from dataclasses import replace
 from random import Random
 from typing import TypeVar
 
-from pipeline import files, listing
+from pipeline import listing, providers
 from pipeline.client import VideosClient
 from pipeline.credential import Secret, find_key
 from pipeline.errors import CredentialError, Unreachable, UsageError
@@ -111,7 +111,7 @@ async def asking(
     options.network.check(url, carries_key=key is not None and not options.allow_http)
     if url is None and not campaign.simulator.exists():
         raise UsageError(f"{campaign.simulator} is gone, and with it the simulator's jobs")
-    rules = files.request_schema(profile.request)
+    rules = providers.request_schema(profile.request)
     with nullcontext() if url else simulator(campaign.simulator, rules, now=now) as app:
         async with VideosClient(
             url or profile.base_url or "", profile=profile, key=key, downloads=1, app=app, network=options.network

@@ -7,9 +7,9 @@ from typing import Any, TypeVar
 
 import click
 
-from pipeline.files import Profiles
 from pipeline.network import Network
 from pipeline.preparation import Options
+from pipeline.providers import Profiles
 
 FORMATS = ("text", "json", "github", "sarif")
 

@@ -16,7 +16,7 @@ from pipeline import files
 from pipeline.credential import Secret, find_key
 from pipeline.decisions import may_be_sent_again
 from pipeline.errors import UsageError
-from pipeline.files import Loaded, Profiles
+from pipeline.files import Loaded
 from pipeline.images import Image
 from pipeline.inputs import Inputs
 from pipeline.jobs import DOUBTFUL, Job, Spec, State
@@ -26,6 +26,7 @@ from pipeline.outputs import Outputs
 from pipeline.plan import Fate, Plan, compare
 from pipeline.policies import policy
 from pipeline.profile import Price, Profile, address
+from pipeline.providers import Profiles
 from pipeline.report import Estimate, estimate
 
 

@@ -15,7 +15,7 @@ import anyio
 import httpx
 
 from pipeline import __version__
-from pipeline.credential import Secret
+from pipeline.credential import Censor, Secret
 from pipeline.network import Network
 from pipeline.symptoms import NoReply, Reached, Reply, Tls
 from pipeline.videos import MAX_JSON
@@ -45,17 +45,18 @@ class Prober:
         Raises UsageError for a proxy or certificates that cannot be used.
         """
         self.base_url = base_url
-        self._key = key
+        self._censor = Censor(key, network.password)
         self._now = now
         self._is_bundled = app is not None
-        self._proxy = network.proxied()
+        tls = network.trust()
+        self._proxy = network.proxied(tls)
         headers = {"User-Agent": f"callsheet/{__version__}", "Accept-Encoding": "identity"}
         if key is not None:
             headers["Authorization"] = key.header
         self._http = httpx.AsyncClient(
             headers=headers,
             timeout=httpx.Timeout(PATIENCE),
-            verify=network.trust(),
+            verify=tls,
             transport=httpx.ASGITransport(app) if app else None,
             proxy=None if app else self._proxy,
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
@@ -102,8 +103,7 @@ class Prober:
             return NoReply(f"no whole answer within {PATIENCE:.0f} seconds")
         except _NO_ANSWER as error:
             text = f"{type(error).__name__}: {error}"
-            shown = self._key.redact_words(text) if self._key else text
-            return NoReply(shown[:300], untrusted="CERTIFICATE_VERIFY_FAILED" in text)
+            return NoReply(self._censor.words(text)[:300], untrusted="CERTIFICATE_VERIFY_FAILED" in text)
 
     async def _reply(self, response: httpx.Response) -> Reply:
         """Return the answer without the key in it, and with little more than ``MAX_JSON`` bytes of its body."""
@@ -112,11 +112,8 @@ class Prober:
             body += chunk
             if len(body) > MAX_JSON:
                 break
-        headers, data = dict(response.headers.items()), bytes(body)
-        if self._key is not None:
-            headers = {name: self._key.redact_text(value) for name, value in headers.items()}
-            data = self._key.redact_start(data) if len(data) > MAX_JSON else self._key.redact(data)
-        return Reply(response.status_code, headers, data, self._now(), tls)
+        kept = self._censor.answer(response.headers, bytes(body), whole=len(body) <= MAX_JSON)
+        return Reply(response.status_code, *kept, self._now(), tls)
 
 
 def _tls(response: httpx.Response) -> Tls | None:

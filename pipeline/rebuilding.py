@@ -13,7 +13,7 @@ from typing import Any
 
 import anyio
 
-from pipeline import files, sidecars
+from pipeline import shipped, sidecars
 from pipeline.blocking import Blocking
 from pipeline.custody import Custody, sidecar_path
 from pipeline.errors import LedgerError, StorageError, UsageError
@@ -175,7 +175,7 @@ def _sorted_out(folder: Path) -> _Sorted:
 
 def _agreeing(folder: Path) -> tuple[list[tuple[float, Sidecar]], list[LeftOut]]:
     """Return the sidecars that agree with themselves and their videos, with when they were written, and the others."""
-    findings = checker(files.schema("sidecar"))
+    findings = checker(shipped.schema("sidecar"))
     agreeing: list[tuple[float, Sidecar]] = []
     left_out: list[LeftOut] = []
     with Custody(folder) as custody:

@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pipeline import files, source
+from pipeline import files, folder, providers, shipped, source
 from pipeline.errors import UsageError
-from pipeline.files import Profiles
 from pipeline.preparation import Campaign
 from pipeline.profile import Profile
+from pipeline.providers import Profiles
 from pipeline.simulator.faults import Faults, faults_from
 
 
@@ -35,7 +35,7 @@ def profile_of(profiles: Profiles, settings: Mapping[str, Any]) -> Profile:
     Raises UsageError where there is none of that name.
     """
     if profiles.file is not None:
-        return files.own_profile(profiles.file)
+        return providers.own_profile(profiles.file)
     name = settings.get("provider")
     if name is None:
         raise UsageError("the ledger does not say whose API it was: give a profile's file with --profile")
@@ -59,7 +59,7 @@ def rescue_folders(campaign: Campaign, environment: Mapping[str, str]) -> tuple[
 
 def faults_of(path: Path) -> Faults:
     """Return the faults in a file. Raises UsageError where it cannot be read, ManifestError for its mistakes."""
-    return faults_from(files.bytes_of(path, source.MAX_BYTES), file=str(path), schema=files.schema("faults"))
+    return faults_from(folder.bytes_of(path, source.MAX_BYTES), file=str(path), schema=shipped.schema("faults"))
 
 
 @contextmanager

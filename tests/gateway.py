@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 
 from anyio.from_thread import start_blocking_portal
 
-from pipeline import files
+from pipeline import shipped
 from pipeline.cli import main
 from pipeline.simulator import dialects
 from pipeline.simulator.app import application
@@ -118,7 +118,7 @@ async def _simulator(state: Path, dialect: str | None, faults: Faults, key: str 
     pace = Pace(queue=(0.02, 0.05), render=(0.05, 0.2))
     with open_simulator(
         path=state,
-        request_schema=files.schema("sora-request"),
+        request_schema=shipped.schema("sora-request"),
         now=time.time,
         footage=lambda store: StockFootage(_Shelf()),
         pace=pace,

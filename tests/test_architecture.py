@@ -22,7 +22,8 @@ FLOORS = [
        profile soundness bodies culprits outcomes credential mp4 events evidence decisions policies plan limits
        blocking retrying report actions breakers listing matching answers audits sidecars clock rules annotations
        comparing symptoms diagnosis outlines""",
-    "client probing network files folder including parquet pages starter inputs outputs custody ledger simulator",
+    """client probing network shipped providers files folder including parquet pages starter inputs outputs custody
+       ledger simulator""",
     "steps runner supervision fixing preparation reconciliation surroundings inquiry rebuilding examining",
     "commands resolving aftercare authoring doctor",
     "render progress documents stories descriptions options replies servers cli",
@@ -35,11 +36,15 @@ ACROSS = {
     ("client", "network"),
     ("probing", "network"),
     ("files", "folder"),
+    ("files", "providers"),
+    ("files", "shipped"),
+    ("providers", "folder"),
+    ("providers", "shipped"),
     ("files", "including"),
     ("folder", "parquet"),
     ("including", "folder"),
     ("inputs", "outputs"),
-    ("simulator", "files"),
+    ("simulator", "shipped"),
     ("runner", "steps"),
     ("steps", "reconciliation"),
     ("cli", "progress"),

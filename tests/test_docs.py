@@ -11,7 +11,7 @@ import click
 import pytest
 from gateway import call
 
-from pipeline import files
+from pipeline import files, providers, shipped
 from pipeline.actions import ACTIONS
 from pipeline.cli import cli
 from pipeline.events import diagram
@@ -173,7 +173,7 @@ def _row(profile: Profile) -> str:
 
 def test_the_table_of_the_profiles_is_what_they_say() -> None:
     rows = re.findall(r"^\| `.+$", PROFILES.partition("## Your own")[0], re.MULTILINE)
-    assert rows == [_row(files.profile(name)) for name in files.profile_names()]
+    assert rows == [_row(providers.profile(name)) for name in shipped.profile_names()]
 
 
 def test_the_words_of_a_status_are_those_that_are_known() -> None:

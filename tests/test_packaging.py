@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from jsonschema import Draft202012Validator
 
 import pipeline
-from pipeline import files
+from pipeline import files, providers, shipped
 from pipeline.cli import cli
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -82,8 +82,8 @@ def third_party(tree: ast.AST) -> set[str]:
 
 @pytest.mark.parametrize("name", SCHEMAS)
 def test_a_schema_is_found_and_is_one(name: str) -> None:
-    assert files.schema_text(name) == (ROOT / "schemas" / f"{name}.schema.json").read_text("utf-8")
-    schema = json.loads(files.schema_text(name))
+    assert shipped.schema_text(name) == (ROOT / "schemas" / f"{name}.schema.json").read_text("utf-8")
+    schema = json.loads(shipped.schema_text(name))
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     Draft202012Validator.check_schema(schema)
     assert list(dangling(schema, schema)) == []
@@ -107,14 +107,14 @@ def dangling(schema: dict[str, Any], value: Any) -> list[str]:
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in (PACKAGE / "profiles").glob("*.yaml")))
 def test_a_profile_keeps_to_its_schema(name: str) -> None:
-    profile = files.profile(name)
+    profile = providers.profile(name)
     assert profile.name == name
-    assert files.request_schema(profile.request)["properties"]
+    assert providers.request_schema(profile.request)["properties"]
 
 
 @pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.name)
 def test_an_example_manifest_is_found_and_has_no_mistake(path: Path) -> None:
-    assert (files.manifests_dir() / path.name).read_bytes() == path.read_bytes()
+    assert (shipped.manifests_dir() / path.name).read_bytes() == path.read_bytes()
     assert files.load(path, variables={}).specs
 
 
@@ -153,7 +153,7 @@ def test_the_hook_calls_a_command_that_takes_the_files(tmp_path: Path) -> None:
 
 
 def test_the_schema_of_included_files_is_that_of_manifests_without_the_keys_of_the_top_file() -> None:
-    whole, part = files.schema("manifest"), files.schema("include")
+    whole, part = shipped.schema("manifest"), shipped.schema("include")
     ours = {"$id", "title", "description", "required", "properties"}
     assert {key: part[key] for key in part if key not in ours} == {
         key: whole[key] for key in whole if key not in ours | {"if", "then", "defaultSnippets"}

@@ -10,7 +10,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from pipeline import files, source
+from pipeline import shipped, source
 from pipeline.errors import ManifestError, UsageError
 from pipeline.validation import problems
 
@@ -142,7 +142,7 @@ def dialect(name: str) -> Dialect:
         raise UsageError(f"there is no dialect {name!r}; there are {', '.join(names())}")
     file = f"{name}{_SUFFIX}"
     document, found = source.parse((resources.files("pipeline.simulator") / _FOLDER / file).read_bytes(), file=file)
-    found = found or problems(document, files.schema("dialect")) if document else found
+    found = found or problems(document, shipped.schema("dialect")) if document else found
     if document is None or found:
         raise ManifestError(found)
     return Dialect(**{key: _PARTS[key](**value) if key in _PARTS else value for key, value in document.value.items()})

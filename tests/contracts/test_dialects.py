@@ -15,7 +15,7 @@ import httpx
 import pytest
 from jsonschema import Draft202012Validator
 
-from pipeline import files, mp4
+from pipeline import mp4, shipped
 from pipeline.classes import Asked, classify
 from pipeline.errors import UsageError
 from pipeline.videos import Status, parse_video
@@ -96,7 +96,7 @@ async def served(
     spoken, clock = dialects.dialect(name), [1_790_000_000.0]
     with open_simulator(
         path=path,
-        request_schema=files.schema("sora-request"),
+        request_schema=shipped.schema("sora-request"),
         now=lambda: clock[0],
         footage=lambda store: StockFootage(Clips()),
         dialect=spoken,
@@ -864,12 +864,12 @@ def test_the_table_of_the_page_is_the_data() -> None:
 
 
 def test_the_page_names_every_key_of_the_faults_file() -> None:
-    keys = files.schema("faults")["properties"]["faults"]["items"]["properties"]
+    keys = shipped.schema("faults")["properties"]["faults"]["items"]["properties"]
     assert re.findall(r"^\| `([a-z_]+)` \|", PAGE.partition("## Faults")[2], re.MULTILINE) == list(keys)
 
 
 def test_the_faults_on_the_page_are_read() -> None:
     (text,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
-    faults = faults_from(text.encode(), file="page", schema=files.schema("faults"))
+    faults = faults_from(text.encode(), file="page", schema=shipped.schema("faults"))
     answers = [faults.due("create", "").answer for _ in range(5)]
     assert [answer and answer.status for answer in answers] == [None, None, 429, None, 502]

@@ -10,7 +10,7 @@ import anyio
 import httpx
 import pytest
 
-from pipeline import files
+from pipeline import shipped
 from pipeline.errors import ManifestError, UsageError
 from pipeline.surroundings import faults_of
 
@@ -35,7 +35,7 @@ def anyio_backend(request: pytest.FixtureRequest) -> str:
 
 
 def read(text: str) -> Faults:
-    return faults_from(text.encode(), file="faults.yaml", schema=files.schema("faults"))
+    return faults_from(text.encode(), file="faults.yaml", schema=shipped.schema("faults"))
 
 
 @asynccontextmanager
@@ -47,7 +47,7 @@ async def served(
     clock = [1_790_000_000.0]
     with open_simulator(
         path=":memory:",
-        request_schema=files.schema("sora-request"),
+        request_schema=shipped.schema("sora-request"),
         now=lambda: clock[0],
         footage=StockFootage,
         dialect=dialect(name),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
-from pipeline import files
+from pipeline import files, providers, shipped
 from pipeline.errors import ManifestError, Problem, UsageError
 from pipeline.profile import Limits
 
@@ -38,7 +38,7 @@ def test_a_loaded_manifest_has_its_profile_its_jobs_and_the_limits_of_both(tmp_p
     path.write_text(f"{WITH_A}limits: {{ downloads: 9 }}\nvars: {{ a: x }}\n")
     loaded = files.load(path, variables={"a": "y"})
     assert loaded.manifest.name == "test"
-    assert loaded.profile == files.profile("simulator")
+    assert loaded.profile == providers.profile("simulator")
     assert loaded.limits == Limits(requests_per_minute=600, max_in_flight=20, polls_per_second=20, downloads=9)
     assert [spec.name for spec in loaded.specs] == ["a#1"]
     assert loaded.warnings == ()
@@ -134,12 +134,12 @@ def test_the_campaigns_name_can_be_told_although_other_things_are_wrong(tmp_path
 
 
 def test_every_profile_is_named_like_its_file_and_its_defaults_are_allowed() -> None:
-    names = files.profile_names()
+    names = shipped.profile_names()
     assert {"simulator", "znapai"} <= set(names)
     for name in names:
-        profile = files.profile(name)
+        profile = providers.profile(name)
         assert profile.name == name
-        rules = files.request_schema(profile.request)
+        rules = providers.request_schema(profile.request)
         request = {**profile.request.defaults, "prompt": "x"}
         assert not list(Draft202012Validator(rules).iter_errors(request))
         assert {"size", "seconds"} <= set(profile.request.defaults)
@@ -147,17 +147,17 @@ def test_every_profile_is_named_like_its_file_and_its_defaults_are_allowed() -> 
 
 @pytest.mark.parametrize("name", ["manifest", "profile", "sora-request"])
 def test_every_schema_is_one(name: str) -> None:
-    schema = files.schema(name)
+    schema = shipped.schema(name)
     Draft202012Validator.check_schema(schema)
-    assert json.loads(files.schema_text(name)) == schema
+    assert json.loads(shipped.schema_text(name)) == schema
 
 
 @pytest.mark.parametrize("name", ["nothing", "../pyproject", "", "manifest.schema.json", "a/b"])
 def test_unknown_names_are_usage_errors(name: str) -> None:
     with pytest.raises(UsageError):
-        files.schema_text(name)
+        shipped.schema_text(name)
     with pytest.raises(UsageError):
-        files.profile(name)
+        providers.profile(name)
 
 
 def test_every_key_of_the_manifest_is_described() -> None:
@@ -172,10 +172,10 @@ def test_every_key_of_the_manifest_is_described() -> None:
             undescribed(items, f"{path}/items") if isinstance(items, dict) and "properties" in items else []
         )
 
-    schema = files.schema("manifest")
+    schema = shipped.schema("manifest")
     assert undescribed(schema, "") == []
     assert [name for name, rules in schema["$defs"].items() if undescribed(rules, name)] == []
 
 
 def test_the_example_manifests_are_found() -> None:
-    assert files.manifests_dir().is_dir()
+    assert shipped.manifests_dir().is_dir()

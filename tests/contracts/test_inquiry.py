@@ -8,7 +8,7 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from pipeline import files
+from pipeline import providers
 from pipeline.client import VideosClient
 from pipeline.errors import Unreachable
 from pipeline.inquiry import Inquiry
@@ -45,7 +45,7 @@ async def whole_list(server: Lists, since: float) -> Listing:
     async def turn() -> None: ...
 
     async with VideosClient(
-        "http://host/v1", profile=files.profile("znapai"), key=None, downloads=1, app=server
+        "http://host/v1", profile=providers.profile("znapai"), key=None, downloads=1, app=server
     ) as client:
         asked = Inquiry(client, None, Random(1))
         return await asked.whole_list(since=since, turn=turn, now=lambda: NOW)

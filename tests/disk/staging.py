@@ -26,7 +26,7 @@ from disk.platter import State as OnDisk
 from disk.promises import LEDGER
 from world import World, now, spec
 
-from pipeline import files
+from pipeline import providers, shipped
 from pipeline.blocking import inline
 from pipeline.events import Renamed
 from pipeline.jobs import State
@@ -111,14 +111,14 @@ def world_in(folder: Path, server: Path, *, keys: bool = True, later: float = 0)
 
     Each world has chances of its own: two that drew the same idempotency keys would share their jobs.
     """
-    profile = files.profile("simulator")
+    profile = providers.profile("simulator")
     if not keys:
         profile = replace(profile, abilities=Abilities())
     with (
         mock.patch.object(httpx, "create_ssl_context", _ssl_context),
         open_simulator(
             path=server,
-            request_schema=files.schema("sora-request"),
+            request_schema=shipped.schema("sora-request"),
             now=lambda: now() + later,
             footage=lambda store: StockFootage(_shelf()),
         ) as service,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from pipeline import files
+from pipeline import shipped
 
 TESTS = Path(__file__).resolve().parent.parent
 _FOLDERS = (TESTS / "examples" / "valid", TESTS.parent / "manifests", TESTS / "fuzz" / "seeds")
@@ -54,7 +54,7 @@ def _keys(schema: object) -> Iterator[str]:
             yield from _keys(inner)
 
 
-KEYS = sorted({*_keys(files.schema("manifest")), "<<", "x-a", "base_url", "duration", "n", "fps"})
+KEYS = sorted({*_keys(shipped.schema("manifest")), "<<", "x-a", "base_url", "duration", "n", "fps"})
 #: Each is a value, or a key and its value, so that a line with it is YAML in most places.
 VALUES = (
     *("null", "~", "true", "no", "-1", "0", "1", "4", "12", "007", "1.5", "1e999", ".inf", ".nan", "0x1F", "9" * 400),

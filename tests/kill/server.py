@@ -32,7 +32,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from injection import UNBILLED, Course, Dice, Fault, Instant, Trouble
 
-from pipeline import files
+from pipeline import shipped
 from pipeline.errors import LedgerError
 from pipeline.ledger import reading
 from pipeline.simulator.footage import StockFootage
@@ -320,7 +320,7 @@ def _say(line: str) -> None:
 async def _serve(options: argparse.Namespace) -> None:
     with open_simulator(
         path=options.folder / "bill.db",
-        request_schema=files.schema("sora-request"),
+        request_schema=shipped.schema("sora-request"),
         now=time.time,
         footage=StockFootage,
         pace=PACE,

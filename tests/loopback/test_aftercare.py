@@ -35,7 +35,7 @@ from gateway import (
 )
 from jsonschema import Draft202012Validator
 
-from pipeline import files
+from pipeline import shipped
 from pipeline.blocking import inline
 from pipeline.events import Accepted, Lost
 from pipeline.jobs import Failure, FailureKind, Job, Spec, State
@@ -122,7 +122,7 @@ def run(folder: Path, server: Gateway | str, *more: str, profile: str = "plain.y
 def document(ended: Ended, verb: str) -> dict[str, Any]:
     """The JSON document that the command printed, as its schema promises it."""
     found = json.loads(ended.stdout)
-    Draft202012Validator(files.schema(verb)).validate(found)
+    Draft202012Validator(shipped.schema(verb)).validate(found)
     return dict(found)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft4Validator, Draft202012Validator
 
-from pipeline import files, pages
+from pipeline import pages, shipped
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -61,7 +61,7 @@ def test_json_is_one_document_over_all_files(cli: Cli) -> None:
     asked = cli("validate", "wrong.yaml", "right.yaml", "doubtful.yaml", "--json")
     assert asked.returncode == 2
     document = json.loads(asked.stdout)
-    Draft202012Validator(files.schema("validate")).validate(document)
+    Draft202012Validator(shipped.schema("validate")).validate(document)
     assert [(problem["file"], problem["severity"]) for problem in document["problems"]] == [
         ("wrong.yaml", "error"),
         ("doubtful.yaml", "warning"),
@@ -132,7 +132,7 @@ def test_a_first_manifest_is_right_at_once(folder: Path, cli: Cli) -> None:
     assert begun.returncode == 0
     text = (folder / "callsheet.yaml").read_text("utf-8")
     assert text.startswith("# yaml-language-server: $schema=callsheet.schema.json\n")
-    assert (folder / "callsheet.schema.json").read_text("utf-8") == files.schema_text("manifest")
+    assert (folder / "callsheet.schema.json").read_text("utf-8") == shipped.schema_text("manifest")
     checked = json.loads(cli("validate", "callsheet.yaml", "--json").stdout)
     assert checked["problems"] == []
     rendered = cli("run", "callsheet.yaml")
@@ -156,7 +156,7 @@ def test_the_schema_is_refreshed_and_a_foreign_one_stays(folder: Path, cli: Cli)
     schema = folder / "callsheet.schema.json"
     schema.write_text('{ "$id": "urn:callsheet:manifest:0" }')
     assert cli("init", "one.yaml").returncode == 0
-    assert schema.read_text("utf-8") == files.schema_text("manifest")
+    assert schema.read_text("utf-8") == shipped.schema_text("manifest")
     written = schema.stat().st_mtime_ns
     assert cli("init", "two.yaml").returncode == 0
     assert schema.stat().st_mtime_ns == written
@@ -273,7 +273,7 @@ def test_a_job_is_explained_down_to_the_place_of_every_value(folder: Path, cli: 
     asked = cli("explain", "m.yaml", "--job", "shot-b@night-8", "--var", "light=hard", "--json")
     assert asked.returncode == 0, asked.stderr
     document = json.loads(asked.stdout)
-    Draft202012Validator(files.schema("explain")).validate(document)
+    Draft202012Validator(shipped.schema("explain")).validate(document)
     assert (document["job"], document["origin"]) == ("shot-b@night-8#1", "t.csv:3:1")
     found = {
         ".".join(value["path"]): (

@@ -1,4 +1,4 @@
-"""A campaign over lines that break: answers that are cut, reset, swollen or without end, from servers of several kinds."""
+"""A campaign over lines that break: answers that are cut, reset, swollen or endless, from several kinds of server."""
 
 import json
 from pathlib import Path

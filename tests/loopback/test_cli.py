@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from pipeline import files
+from pipeline import providers, shipped
 from pipeline.errors import UsageError
 from pipeline.mp4 import Mp4, inspect
 from pipeline.profile import address
@@ -101,7 +101,7 @@ def billed(folder: Path, name: str = "bill.db") -> int:
 
 def status(cli: Cli) -> dict[str, Any]:
     document = json.loads(cli("status", "trip.yaml", "--json").stdout)
-    Draft202012Validator(files.schema("status")).validate(document)
+    Draft202012Validator(shipped.schema("status")).validate(document)
     return dict(document)
 
 
@@ -118,7 +118,7 @@ def test_a_manifest_becomes_videos_and_running_again_does_nothing(folder: Path, 
     first = cli("run", "trip.yaml", "--base-url", server, "--json")
     assert first.returncode == 0, first.stderr
     document = json.loads(first.stdout)
-    Draft202012Validator(files.schema("run")).validate(document)
+    Draft202012Validator(shipped.schema("run")).validate(document)
     assert (document["exit"], document["path"]) == (0, str(folder / "outputs/trip"))
     assert str(folder / "outputs/trip") in first.stderr
     assert_finished(folder, cli, 10)
@@ -297,7 +297,7 @@ def test_five_mistakes_are_shown_at_once_and_nothing_is_made(folder: Path, cli: 
         wrong = cli(verb, "trip.yaml", "--json")
         assert wrong.returncode == 2
         document = json.loads(wrong.stdout)
-        Draft202012Validator(files.schema("validate")).validate(document)
+        Draft202012Validator(shipped.schema("validate")).validate(document)
         places = [(problem["line"], problem["column"]) for problem in document["problems"]]
         assert places == [(7, 14), (10, 5), (13, 11), (15, 5), (17, 19)]
     text = cli("validate", "trip.yaml").stdout
@@ -322,7 +322,7 @@ def test_a_new_name_and_a_changed_prompt_are_told_apart(folder: Path, cli: Cli, 
     text = (folder / "trip.yaml").read_text()
     (folder / "trip.yaml").write_text(text.replace("id: finale", "id: ending").replace("shot-", "scene-"))
     plan = json.loads(cli("plan", "trip.yaml", "--json").stdout)
-    Draft202012Validator(files.schema("plan")).validate(plan)
+    Draft202012Validator(shipped.schema("plan")).validate(plan)
     assert plan["counts"]["submit"] == 0
     assert cli("run", "trip.yaml", "--base-url", "http://127.0.0.1:9/v1").returncode == 0
     assert (folder / "outputs/trip/videos/ending-t2.mp4").exists()
@@ -427,12 +427,12 @@ def test_a_reader_that_leaves_ends_nothing(folder: Path, cli: Cli, server: str) 
 )
 def test_what_is_no_address_is_said_before_anything_else(url: str) -> None:
     with pytest.raises(UsageError, match="not a base address"):
-        address(files.profile("znapai"), url, {}, allow_http=True)
+        address(providers.profile("znapai"), url, {}, allow_http=True)
 
 
 @pytest.mark.parametrize("url", ["https://h", "https://h/v1/", "http://127.0.0.1:8000/v1", "http://[::1]:8000/v1"])
 def test_an_address_is_taken_without_its_last_slash(url: str) -> None:
-    assert address(files.profile("znapai"), url, {}, allow_http=False) == url.rstrip("/")
+    assert address(providers.profile("znapai"), url, {}, allow_http=False) == url.rstrip("/")
 
 
 @pytest.mark.parametrize("redirection", ["<&-", ">&-", "2>&-", ">/dev/full", "2>/dev/full"])

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from pipeline import client as clients
-from pipeline import files
+from pipeline import providers
 from pipeline.bodies import Body
 from pipeline.client import Received, VideosClient
 from pipeline.credential import find_key
@@ -23,7 +23,7 @@ from pipeline.network import may_not_follow
 from pipeline.profile import Auth
 
 KEY = "sk-CANARY-0123456789"
-PROFILE = files.profile("znapai")
+PROFILE = providers.profile("znapai")
 REQUEST = {"model": "sora-2", "prompt": "A city ünder glass", "size": "1280x720", "seconds": "4"}
 BODY = Body("json", REQUEST)
 VIDEO = b'{"id": "video_1", "object": "video", "status": "queued"}'

@@ -19,7 +19,7 @@ import yaml
 from gateway import Bill, Ended, call, gateway, simulator
 from jsonschema import Draft202012Validator
 
-from pipeline import files
+from pipeline import providers, shipped
 
 KEY = "sk-STUDIO-0123456789"
 PROFILE = """\
@@ -147,7 +147,7 @@ def doctor(folder: Path, url: str, *more: str, key: str = KEY, profile: str = "s
     environment = {"STUDIO_API_KEY": key} if key else {}
     ended = call(folder, "doctor", "--profile", profile, "--base-url", url, "--json", *more, **environment)
     document = json.loads(ended.stdout)
-    Draft202012Validator(files.schema("doctor")).validate(document)
+    Draft202012Validator(shipped.schema("doctor")).validate(document)
     assert document["exit"] == ended.returncode
     return ended, document
 
@@ -471,7 +471,7 @@ def test_a_draft_is_a_profile_that_says_what_was_learned(folder: Path) -> None:
         again = call(folder, "doctor", "--profile", "studio.yaml", "--base-url", server.url, "--write", "mine.yaml")
         asked = len(server.seen)
         assert document["draft"] == "mine.yaml"
-        draft = files.own_profile(folder / "mine.yaml")
+        draft = providers.own_profile(folder / "mine.yaml")
         assert (draft.name, draft.base_url, draft.abilities.list) == ("mine", server.url, True)
         assert {code: kind.value for code, kind in draft.codes.items()} == {"unknown_task": "lost"}
         assert draft.limits.requests_per_minute == 25
@@ -511,7 +511,7 @@ def test_the_cheapest_clip_is_rendered_when_a_person_says_so_and_paid_once(folde
     assert [path.name for path in campaign.glob("videos/*.mp4")] == ["cheapest-t1.mp4"]
     assert (campaign / "doctor.yaml").exists()
     assert learned(document)["abilities.same_id"] == (True, True)
-    assert files.own_profile(folder / "mine.yaml").abilities.delete
+    assert providers.own_profile(folder / "mine.yaml").abilities.delete
 
 
 def test_a_clip_is_not_paid_for_where_there_is_a_problem(folder: Path) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from pipeline import files
+from pipeline import shipped
 from pipeline.authoring import begin
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -203,7 +203,7 @@ def test_a_mistake_is_underlined_while_it_is_typed(editor: Editor, write: Write,
 def test_the_keys_of_a_job_are_offered(editor: Editor, write: Write) -> None:
     path = write("    prompt: A city\n    \n")
     offered = editor.completions(path, JOB_LINE + 1, 4)
-    keys = {*files.schema("manifest")["properties"]["jobs"]["items"]["properties"]}
+    keys = {*shipped.schema("manifest")["properties"]["jobs"]["items"]["properties"]}
     assert keys >= {"from", "size", "seconds", "takes", "tags"}
     assert offered >= keys - {"id", "prompt"}  # which are there
     assert not offered & {"provider", "limits", "jobs"}
@@ -217,7 +217,7 @@ def test_the_values_of_a_key_are_offered(editor: Editor, write: Write, key: str,
 
 @pytest.mark.parametrize(("key", "value"), [("size", "1280x720"), ("seconds", '"8"'), ("takes", "2")])
 def test_a_key_is_explained_where_the_pointer_rests(editor: Editor, write: Write, key: str, value: str) -> None:
-    shared = files.schema("manifest")["$defs"][key]
+    shared = shipped.schema("manifest")["$defs"][key]
     said = shared.get("markdownDescription") or shared["description"]
     path = write(f"    prompt: A city\n    {key}: {value}\n")
     shown = editor.hover(path, JOB_LINE + 1, 6)

@@ -18,14 +18,15 @@ import pytest
 from gateway import Bill, Gateway, call, gateway, hears_nothing, simulator
 from jsonschema import Draft202012Validator
 
-from pipeline import commands, files, report
+from pipeline import commands, providers, report, shipped
 from pipeline.errors import ManifestError, StorageError
 from pipeline.events import Doubted, Event
-from pipeline.files import Loaded, Profiles
+from pipeline.files import Loaded
 from pipeline.images import Image
 from pipeline.jobs import Job
 from pipeline.preparation import Campaign, Cleared, Options, Prepared, compared, prepare, selection
 from pipeline.profile import Travel
+from pipeline.providers import Profiles
 from pipeline.report import Status, estimate
 
 MANIFEST = """\
@@ -230,7 +231,7 @@ def test_every_document_names_the_image_and_none_has_it(folder: Path, server: Ga
     reference = PICTURES["fox"].reference
     before = cleared(folder, server.url).prepared
     planned = report.plan_document("trip", str(folder), "plain", before.plan, before.cost)
-    Draft202012Validator(files.schema("plan")).validate(planned)
+    Draft202012Validator(shipped.schema("plan")).validate(planned)
     assert planned["jobs"][0]["request"]["input_reference"] == reference
     assert run(folder, server).exit_code == 0
     (shown,) = json.loads(call(folder, "show", "outputs/trip", "fox#1", "--json").stdout)["jobs"]
@@ -248,16 +249,16 @@ def test_every_document_names_the_image_and_none_has_it(folder: Path, server: Ga
 
 
 def test_the_rules_of_a_profile_for_images(folder: Path) -> None:
-    rules = files.own_profile(folder / "plain.yaml").request.input_reference
+    rules = providers.own_profile(folder / "plain.yaml").request.input_reference
     assert (rules.image, rules.url) == (Travel("base64"), None)
     for name in ("znapai", "simulator"):
-        rules = files.profile(name).request.input_reference
+        rules = providers.profile(name).request.input_reference
         assert (rules.image, rules.url) == (Travel("base64"), Travel("text"))
     silent = folder / "silent.yaml"
     silent.write_text(PROFILE.replace("  input_reference: { image: { as: base64 } }\n", ""))
-    rules = files.own_profile(silent).request.input_reference
+    rules = providers.own_profile(silent).request.input_reference
     assert (rules.image, rules.url) == (None, None)
     for wrong in ("{ image: base64 }", "{ image: { as: ftp } }", "{ url: maybe }", "{ file: true }", "yes"):
         silent.write_text(PROFILE.replace("{ image: { as: base64 } }", wrong))
         with pytest.raises(ManifestError):
-            files.own_profile(silent)
+            providers.own_profile(silent)

@@ -8,7 +8,7 @@ import pytest
 from gateway import Ended, call
 from jsonschema import Draft202012Validator
 
-from pipeline import files
+from pipeline import shipped
 
 STUDIO = """\
 name: studio
@@ -40,7 +40,7 @@ def folder(tmp_path: Path) -> Path:
 
 def document(ended: Ended) -> Any:
     found = json.loads(ended.stdout)
-    Draft202012Validator(files.schema("profiles")).validate(found)
+    Draft202012Validator(shipped.schema("profiles")).validate(found)
     return found
 
 
@@ -48,7 +48,7 @@ def test_all_profiles_are_listed_with_whose_they_are_and_what_is_wrong_with_a_fi
     listed = document(call(folder, "profiles", "--json", "--profile", "given.yaml"))
     assert listed["fields"] == []
     whose = {one["name"]: one["whose"] for one in listed["profiles"]}
-    assert {whose.pop(name) for name in set(files.profile_names()) - {"znapai"}} == {"ours"}
+    assert {whose.pop(name) for name in set(shipped.profile_names()) - {"znapai"}} == {"ours"}
     new = dict.fromkeys(("studio", "broken", "torn", "misnamed"), "yours")
     assert whose == {"lent": "given", "znapai": "yours, in place of ours", **new}
     problems = {one["name"]: one["problem"] for one in listed["profiles"] if one["problem"]}
@@ -75,7 +75,7 @@ def test_a_broken_file_on_the_command_line_is_shown_too_and_hides_nothing(folder
     listed = document(call(folder, "profiles", "--json", "--profile", "given.yaml"))
     assert listed["profiles"][0]["whose"] == "given"
     assert listed["profiles"][0]["problem"]
-    assert {*files.profile_names()} < {one["name"] for one in listed["profiles"]}
+    assert {*shipped.profile_names()} < {one["name"] for one in listed["profiles"]}
     assert call(folder, "profiles", "litellm", "--profile", "given.yaml").returncode == 2
 
 
@@ -119,7 +119,7 @@ def test_the_schema_of_manifests_has_what_a_provider_takes(folder: Path) -> None
     schema = json.loads(call(folder, "schema", "manifest", "--provider", "studio").stdout)
     Draft202012Validator.check_schema(schema)
     manifest: dict[str, Any] = {"version": 1, "name": "a", "provider": "studio", "jobs": [{"id": "a", "prompt": "A"}]}
-    ours, theirs = Draft202012Validator(files.schema("manifest")), Draft202012Validator(schema)
+    ours, theirs = Draft202012Validator(shipped.schema("manifest")), Draft202012Validator(schema)
     for size, fits in (("640x360", theirs), ("1280x720", ours)):
         manifest["defaults"] = {"size": size}
         assert [one for one in (ours, theirs) if one.is_valid(manifest)] == [fits]

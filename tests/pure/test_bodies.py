@@ -9,7 +9,7 @@ from urllib.parse import parse_qs
 import httpx
 import pytest
 
-from pipeline import files
+from pipeline import providers, shipped
 from pipeline.bodies import Body, body, inexpressible
 from pipeline.profile import Field, ReferenceRules, RequestRules, Travel
 
@@ -116,7 +116,7 @@ def test_a_further_field_cannot_take_the_place_of_one_under_its_name_on_the_wire
     ]
 
 
-@pytest.mark.parametrize("name", files.profile_names())
+@pytest.mark.parametrize("name", shipped.profile_names())
 def test_what_a_profile_sends_by_default_can_be_said(name: str) -> None:
-    rules = files.profile(name).request
+    rules = providers.profile(name).request
     assert list(inexpressible({**rules.defaults, "prompt": "x"}, rules)) == []

@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 
-from pipeline import files, validation
+from pipeline import providers, shipped, validation
 from pipeline.comparing import OTHER, Fact, cheapest, facts, models, side_by_side, taken, takes
 from pipeline.profile import profile_from
 
-SCHEMA = files.schema("profile")
-WRITTEN = {name: files.written_profile(name) for name in files.profile_names()}
-RULES = {name: files.request_schema(profile_from(told).request) for name, told in WRITTEN.items()}
+SCHEMA = shipped.schema("profile")
+WRITTEN = {name: providers.written_profile(name) for name in shipped.profile_names()}
+RULES = {name: providers.request_schema(profile_from(told).request) for name, told in WRITTEN.items()}
 TALL, WIDE = "720x1280", "1280x720"
 
 

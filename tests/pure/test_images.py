@@ -9,7 +9,7 @@ from random import Random
 
 import pytest
 
-from pipeline import files
+from pipeline import shipped
 from pipeline.images import MAX_BYTES, Image, examine, from_data_url
 from pipeline.jobs import Spec
 from pipeline.validation import findings
@@ -228,7 +228,7 @@ def request(reference: object) -> dict[str, object]:
 def test_what_stands_for_an_image_keeps_to_the_rules_of_a_request(data: bytes, media_type: str) -> None:
     found = examine(data)
     assert isinstance(found, Image)
-    assert findings(request(found.reference), files.schema("sora-request")) == []
+    assert findings(request(found.reference), shipped.schema("sora-request")) == []
 
 
 @pytest.mark.parametrize(
@@ -244,7 +244,7 @@ def test_what_stands_for_an_image_keeps_to_the_rules_of_a_request(data: bytes, m
     ],
 )
 def test_a_reference_that_no_request_can_have_is_said_in_words(reference: object, told: str) -> None:
-    found = findings(request(reference), files.schema("sora-request"))
+    found = findings(request(reference), shipped.schema("sora-request"))
     assert any(told in finding.message for finding in found), found
 
 

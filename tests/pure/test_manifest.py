@@ -12,10 +12,10 @@ from pipeline import advice, expansion, naming, tables
 from pipeline.document import Document
 from pipeline.errors import Problem
 from pipeline.expansion import Expanded
-from pipeline.files import schema
 from pipeline.jobs import Spec
 from pipeline.manifest import Entry, Manifest, assembled, merged, ordered, read
 from pipeline.profile import RequestRules
+from pipeline.shipped import schema
 from pipeline.source import parse
 from pipeline.tables import Table
 

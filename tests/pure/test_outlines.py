@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from pipeline import files, source
+from pipeline import providers, shipped, source
 from pipeline.outlines import outline, taught
 from pipeline.symptoms import Lesson
 
@@ -16,9 +16,9 @@ def read(text: str) -> Any:
     return document.value
 
 
-@pytest.mark.parametrize("name", files.profile_names())
+@pytest.mark.parametrize("name", shipped.profile_names())
 def test_every_profile_reads_as_it_was(name: str) -> None:
-    written = files.written_profile(name)
+    written = providers.written_profile(name)
     text = outline(written, [], ["a head"])
     assert text.startswith("# a head\n")
     assert read(text) == written
@@ -31,7 +31,7 @@ def test_what_was_learned_is_in_its_place_with_how_above_it() -> None:
         Lesson(("errors", "null"), "server", "another"),
         Lesson(("limits", "requests_per_minute"), 25, "a header"),
     ]
-    written = files.written_profile("litellm")
+    written = providers.written_profile("litellm")
     found = taught(written, lessons)
     assert "errors" not in written
     text = outline(found, lessons, ["two\nlines"])

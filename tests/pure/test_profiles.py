@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import files
+from pipeline import files, providers, shipped
 from pipeline.errors import ManifestError, Problem, UsageError
-from pipeline.files import Profiles
+from pipeline.providers import Profiles
 
 STUDIO = """\
 name: studio
@@ -218,7 +218,7 @@ def test_an_included_file_is_held_to_the_sizes_of_the_top_files_provider(tmp_pat
     including = MANIFEST.replace("jobs:", "include: [part.yaml]\njobs:")
     for name, expected in PROVIDERS.items():
         text = including.replace("studio", name)
-        assert told(checked(tmp_path, STUDIO, text) if name == "studio" else shipped(tmp_path, text)) == expected
+        assert told(checked(tmp_path, STUDIO, text) if name == "studio" else said_by_ours(tmp_path, text)) == expected
 
 
 PROVIDERS = {
@@ -228,7 +228,7 @@ PROVIDERS = {
 }
 
 
-def shipped(folder: Path, manifest: str) -> list[Problem]:
+def said_by_ours(folder: Path, manifest: str) -> list[Problem]:
     (folder / "spring.yaml").write_text(manifest)
     with pytest.raises(ManifestError) as caught:
         files.load(folder / "spring.yaml", variables={})
@@ -257,14 +257,14 @@ def test_a_price_is_known_or_unknown(
     (tmp_path / "studio.yaml").write_text(STUDIO + price)
     request = {"model": model, "size": size, "seconds": seconds}
     asked = {key: value for key, value in request.items() if value is not None}
-    assert files.own_profile(tmp_path / "studio.yaml").cost(asked) == (pytest.approx(cost) if cost else cost)
+    assert providers.own_profile(tmp_path / "studio.yaml").cost(asked) == (pytest.approx(cost) if cost else cost)
 
 
 def test_a_file_beside_the_manifest_is_no_profile(tmp_path: Path) -> None:
     (tmp_path / "studio.yaml").write_text(STUDIO)
     (tmp_path / "profiles").mkdir()
     (tmp_path / "profiles" / "studio.yaml").write_text(STUDIO)
-    assert told(shipped(tmp_path, MANIFEST)) == ["spring.yaml:3:11 unknown-provider"]
+    assert told(said_by_ours(tmp_path, MANIFEST)) == ["spring.yaml:3:11 unknown-provider"]
 
 
 def test_a_profile_is_found_under_its_own_name_only_and_before_ours(tmp_path: Path) -> None:
@@ -274,9 +274,9 @@ def test_a_profile_is_found_under_its_own_name_only_and_before_ours(tmp_path: Pa
     profiles = Profiles(folder=tmp_path)
     found = profiles.named("sglang")
     assert found is not None
-    assert (found.title, files.profile("sglang").title) == ("Studio", "SGLang diffusion server")
+    assert (found.title, providers.profile("sglang").title) == ("Studio", "SGLang diffusion server")
     assert {"other", "sglang", "znapai"} <= {*profiles.names}
     with pytest.raises(UsageError, match=r"other\.yaml has the profile 'studio': name it studio\.yaml"):
         profiles.named("other")
     assert profiles.named("studio") is None
-    assert {profile.name for profile in profiles.sound()} == {*files.profile_names()}
+    assert {profile.name for profile in profiles.sound()} == {*shipped.profile_names()}

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline import files, sidecars
+from pipeline import shipped, sidecars
 from pipeline.events import apply
 from pipeline.jobs import Job, Spec, State
 from pipeline.validation import checker
@@ -51,7 +51,7 @@ def written(job: Job) -> bytes:
 
 
 def check(value: object) -> list[str]:
-    return [finding.message for finding in checker(files.schema("sidecar"))(value)]
+    return [finding.message for finding in checker(shipped.schema("sidecar"))(value)]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 import trio.testing
 from world import World, now
 
-from pipeline import files
+from pipeline import providers, shipped
 from pipeline.profile import Abilities, Profile
 from pipeline.simulator.app import application
 from pipeline.simulator.footage import StockFootage
@@ -34,7 +34,7 @@ def _world(folder: Path, profile: Profile, shelf: dict[str, bytes]) -> Iterator[
         def keep(self, name: str, data: bytes) -> bytes:
             return shelf.setdefault(name, data)
 
-    rules = files.schema("sora-request")
+    rules = shipped.schema("sora-request")
     with open_simulator(
         path=":memory:", request_schema=rules, now=now, footage=lambda store: StockFootage(Shelf())
     ) as service:
@@ -44,18 +44,18 @@ def _world(folder: Path, profile: Profile, shelf: dict[str, bytes]) -> Iterator[
 @pytest.fixture
 def world(tmp_path: Path, shelf: dict[str, bytes]) -> Iterator[World]:
     """The simulator as it is: a repeated key never makes a second job."""
-    yield from _world(tmp_path, files.profile("simulator"), shelf)
+    yield from _world(tmp_path, providers.profile("simulator"), shelf)
 
 
 @pytest.fixture
 def world_with_list(tmp_path: Path, shelf: dict[str, bytes]) -> Iterator[World]:
     """A server that lists its jobs, and of which nobody knows whether it heeds an Idempotency-Key."""
-    profile = replace(files.profile("simulator"), abilities=Abilities(list=True))
+    profile = replace(providers.profile("simulator"), abilities=Abilities(list=True))
     yield from _world(tmp_path, profile, shelf)
 
 
 @pytest.fixture
 def world_without_keys(tmp_path: Path, shelf: dict[str, bytes]) -> Iterator[World]:
     """A server of which nobody knows whether it heeds an Idempotency-Key."""
-    profile = replace(files.profile("simulator"), abilities=Abilities())
+    profile = replace(providers.profile("simulator"), abilities=Abilities())
     yield from _world(tmp_path, profile, shelf)

@@ -13,7 +13,7 @@ import PIL.Image
 import pytest
 from world import World, now
 
-from pipeline import files
+from pipeline import files, providers, shipped
 from pipeline.credential import Secret
 from pipeline.files import Loaded
 from pipeline.jobs import DOUBTFUL, State
@@ -70,7 +70,7 @@ def start(tmp_path: Path, shelf: dict[str, bytes]) -> Iterator[Start]:
     def started(dialect: str, faults: list[Fault]) -> World:
         around = open_simulator(
             path=":memory:",
-            request_schema=files.schema("sora-request"),
+            request_schema=shipped.schema("sora-request"),
             now=now,
             footage=lambda store: StockFootage(Shelf()),
             dialect=dialects.dialect(dialect),
@@ -81,7 +81,7 @@ def start(tmp_path: Path, shelf: dict[str, bytes]) -> Iterator[Start]:
         app = application(
             service, faults=Faults([*faults, Fault(on="content", deliver="bytes")]), key="the key of the account"
         )
-        profile = files.profile(SERVERS[dialect])
+        profile = providers.profile(SERVERS[dialect])
         return World(tmp_path, service, app, profile, secret=Secret("the key of the account"))
 
     yield started

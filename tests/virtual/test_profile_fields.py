@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from world import App, World, answers, spec
 
-from pipeline import files
+from pipeline import providers
 from pipeline.breakers import Stop
 from pipeline.jobs import DOUBTFUL, FailureKind, State
 
@@ -18,7 +18,7 @@ def told(world: World, *lines: str, without: str = "\0") -> None:
     ours = (resources.files("pipeline") / "profiles" / "simulator.yaml").read_text("utf-8").splitlines()
     path = world.folder / "told.yaml"
     path.write_text("\n".join([*(line for line in ours if not line.startswith(without)), *lines, ""]))
-    world.profile = files.own_profile(path)
+    world.profile = providers.own_profile(path)
 
 
 def says(world: World, old: bytes, new: bytes) -> None:

@@ -1,0 +1,114 @@
+"""Profiles by their names: ours, and a person's own, checked whole; and what a provider makes of the language."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline import shipped, source
+from pipeline.errors import CallsheetError, ManifestError, UsageError
+from pipeline.folder import bytes_of
+from pipeline.profile import Profile, RequestRules, profile_from
+from pipeline.shipped import PROFILE, SCHEMA
+from pipeline.soundness import unsound
+from pipeline.validation import problems, resolved
+
+
+@dataclass(frozen=True, slots=True)
+class Profiles:
+    """Whose profiles there are: one of a ``file``, those of a ``folder`` of the person's own, and ours.
+
+    Never one from beside a manifest: who writes a manifest must not say where the key goes.
+    """
+
+    file: Path | None = None
+    folder: Path | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(sorted({*shipped.profile_names(), *self.own}))
+
+    @property
+    def own(self) -> Mapping[str, Path]:
+        """The files of the person's folder, by the name that each must have. One with the name of ours replaces it."""
+        if self.folder is None or not self.folder.is_dir():
+            return {}
+        return {path.stem: path for path in sorted(self.folder.glob(f"*{PROFILE}"))}
+
+    def sound(self) -> tuple[Profile, ...]:
+        """Return the profiles that can be read: one in a person's folder that has mistakes is nobody's concern yet."""
+        found = []
+        for name in self.names:
+            with suppress(CallsheetError):
+                found.append(self.named(name))
+        return tuple(profile for profile in found if profile)
+
+    def named(self, name: str) -> Profile | None:
+        """Return the profile of this name, or None. Raises UsageError, ManifestError for a file that is none."""
+        return None if (found := self.written(name)) is None else profile_from(found)
+
+    def written(self, name: str) -> Mapping[str, Any] | None:
+        """Return the profile of this name as it is written, or None. Raises as ``named`` does."""
+        if self.file is not None and (given := written_profile(self.file))["name"] == name:
+            return given
+        if name in self.own:
+            found = written_profile(self.own[name])
+            if found["name"] != name:
+                raise UsageError(
+                    f"{self.own[name]} has the profile {found['name']!r}: name it {found['name']}{PROFILE}"
+                )
+            return found
+        return written_profile(name) if name in shipped.profile_names() else None
+
+
+def profile(name: str) -> Profile:
+    """Return the profile. Raises UsageError where there is none, ManifestError where it breaks its schema."""
+    return profile_from(written_profile(name))
+
+
+def own_profile(path: Path) -> Profile:
+    """Return a user's profile. Raises UsageError where it cannot be read, ManifestError where it breaks the schema."""
+    return profile_from(written_profile(path))
+
+
+def written_profile(which: str | Path) -> Mapping[str, Any]:
+    """Return a profile as it is written: ours by its name, a user's by its path. Raises as those two do."""
+    if isinstance(which, Path):
+        return checked_profile(bytes_of(which, source.MAX_BYTES), str(which))
+    return checked_profile(shipped.profile_text(which), f"{which}{PROFILE}")
+
+
+def checked_profile(data: bytes, file: str) -> Mapping[str, Any]:
+    """Return what a profile's text says. Raises ManifestError where it breaks the schema."""
+    document, found = source.parse(data, file=file)
+    if document is not None and not found:
+        names = [f"{name}{SCHEMA}" for name in shipped.schema_names()]
+        found = problems(document, shipped.schema("profile")) or unsound(document, names, _of_file)
+    if document is None or found:
+        raise ManifestError(found)
+    value: Mapping[str, Any] = document.value
+    return value
+
+
+def language(name: str, provider: Profile | None) -> dict[str, Any]:
+    """Return the JSON Schema of manifests, or of included files, with the sizes and lengths that a provider takes."""
+    found = shipped.schema(name)
+    if provider is None:
+        return found
+    taken = request_schema(provider.request)["properties"]
+    for key in ("size", "seconds"):
+        ours = found["$defs"][key]
+        told = {word: rule for word, rule in taken.get(key, {}).items() if word != "type"}
+        if told.get("enum") != ours["then"]["enum"]:
+            found["$defs"][key] = {**ours, "then": told, "examples": [provider.request.defaults[key]]}
+    return found
+
+
+def request_schema(rules: RequestRules) -> Mapping[str, Any]:
+    """Return the JSON Schema that a profile's requests are held against."""
+    return resolved(_of_file(rules.schema) if isinstance(rules.schema, str) else rules.schema)
+
+
+def _of_file(name: str) -> Mapping[str, Any]:
+    return shipped.schema(name.removesuffix(SCHEMA))
