@@ -373,7 +373,7 @@ def test_a_key_that_is_refused_with_400_teaches_nothing_about_the_list(folder: P
     refused = error("No connected db.", type="no_db_connection", code="400")
     with serving(but(anything, 400, refused)) as server:
         ended, document = doctor(folder, server.url)
-    assert ended.exit_code == 4
+    assert ended.returncode == 4
     assert found(document, "list")[0] == "unknown"
     assert learned(document) == {}
 
