@@ -25,6 +25,7 @@ from pipeline.bodies import Body
 from pipeline.classes import Asked
 from pipeline.credential import REDACTED, Censor, Secret
 from pipeline.evidence import (
+    TOO_LONG,
     Ambiguity,
     BadFile,
     NotSent,
@@ -219,7 +220,8 @@ class VideosClient:
             async for chunk in response.aiter_raw():
                 received += len(chunk)
                 if received > most:
-                    return _bad(f"the content is longer than {most >> 20} MiB; limits: max_video_mib allows more")
+                    message = f"the content is longer than {most >> 20} MiB; limits: max_video_mib allows more"
+                    return _bad(message, TOO_LONG)
                 if received - mark >= SLOWEST * _STALL:
                     mark, pace.deadline = received, anyio.current_time() + _STALL
                 write(chunk)
@@ -328,5 +330,5 @@ def _digests(headers: Mapping[str, str]) -> Iterable[tuple[str, bytes]]:
             continue
 
 
-def _bad(message: str) -> BadFile:
-    return BadFile(Failure(FailureKind.BAD_OUTPUT, message))
+def _bad(message: str, code: str | None = None) -> BadFile:
+    return BadFile(Failure(FailureKind.BAD_OUTPUT, message, code=code))

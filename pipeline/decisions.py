@@ -32,6 +32,7 @@ from pipeline.events import (
     Verified,
 )
 from pipeline.evidence import (
+    TOO_LONG,
     Acceptance,
     Ambiguity,
     BadFile,
@@ -224,9 +225,11 @@ def _once_more(job: Job, failure: Failure, p: Policy) -> Action:
 
 
 def _bad_file(job: Job, e: BadFile, m: Moment, p: Policy) -> Action:
+    """Fetch it again, and leave it to the next run. Paid for once more is only what stays bad for long: pages pass."""
     if m.tries < p.bad_files:
         return Do.DOWNLOAD
-    return _once_more(job, e.failure, p)
+    again = None if e.failure.code == TOO_LONG else _once_more(job, e.failure, p)
+    return Do.DOWNLOAD if again is not None and m.waited < p.content_after else again
 
 
 def _unheard(job: Job, e: Silence, m: Moment, p: Policy) -> Action:

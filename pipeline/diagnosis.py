@@ -124,7 +124,9 @@ def about_list(answer: Answer, profile: Profile) -> Said:
     """The answer to ``GET /videos?limit=2&order=desc``."""
     field = ("abilities", "list")
     page = parse_page(answer.body, answer.headers, profile.status) if isinstance(answer, Reply) else None
-    if isinstance(answer, Reply) and (answer.status in _NO_SUCH_THING or (answer.status == 200 and page is None)):
+    if isinstance(answer, Reply) and refuses_the_key(answer):
+        yield Sign("list", Verdict.UNKNOWN, f"the key comes first: {what(answer)}")
+    elif isinstance(answer, Reply) and (answer.status in _NO_SUCH_THING or (answer.status == 200 and page is None)):
         yield Sign("list", Verdict.OK, f"there is none: GET /videos answers {what(answer)}")
         yield Lesson(field, False, f"GET /videos answers {what(answer, words=False)}")
     elif not isinstance(answer, Reply) or answer.status != 200 or page is None:

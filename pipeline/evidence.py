@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from pipeline.jobs import Failure
 from pipeline.videos import Video
 
+TOO_LONG = "too_long"
+"""The code of a BadFile that is longer than our own limit allows: another one would be as long."""
+
 
 @dataclass(frozen=True, slots=True)
 class Found:

@@ -7,6 +7,7 @@ On an account that others use too, a stranger's equal job could be taken for our
 server echoes it, is believed before anything else.
 """
 
+import re
 from collections.abc import Collection, Sequence
 from math import inf
 
@@ -14,6 +15,12 @@ from pipeline.evidence import LookupOutcome, Matched, NotThere, Unreadable
 from pipeline.jobs import Failure, FailureKind, Job
 from pipeline.listing import SKEW
 from pipeline.videos import Video
+
+_KNOWN = frozenset({"model", "prompt", "size", "seconds", "metadata", "input_reference"})
+_SET_OTHERWISE = frozenset({"size", "seconds"})
+_SIZE = re.compile(r"([0-9]{1,6})x([0-9]{1,6})")
+_GRAIN = 32
+"""Pixels: encoders and models want multiples of 2, 8, 16 or 32."""
 
 
 def match(
@@ -41,22 +48,37 @@ def match(
 
 
 def _alike(job: Job, video: Video) -> bool | None:
-    """Tell whether the video is of an equal request; None where the server does not show enough."""
+    """Tell whether the video is of an equal request; None where the server does not show enough.
+
+    Further fields may set the size and the length by other words, and servers round sizes to what they can encode.
+    """
     if video.reference is not None:
         return False
     asked = [name for name in ("model", "prompt", "size") if name in job.request]  # a server may have one model only
     told = {"model": video.model, "prompt": video.prompt, "size": video.size}
-    if any(_differs(name, job.request[name], told[name]) for name in asked):
-        return False
+    others = [name for name in asked if _differs(name, job.request[name], told[name])]
     if video.seconds is not None and not _same_number(video.seconds, str(job.request.get("seconds"))):
+        others.append("seconds")
+    further = not job.request.keys() <= _KNOWN
+    if any(not (further and name in _SET_OTHERWISE) for name in others if not _rounded(name, job, video)):
         return False
     known = all(told[name] is not None for name in asked) and None not in {video.seconds, video.created_at}
-    return True if known and "input_reference" not in job.request else None
+    return True if known and not others and "input_reference" not in job.request else None
 
 
 def _differs(name: str, asked: str, told: str | None) -> bool:
     """Gateways put their upstream's name before a model's."""
     return told is not None and asked not in ({told, told.rpartition("/")[2]} if name == "model" else {told})
+
+
+def _rounded(name: str, job: Job, video: Video) -> bool:
+    """Tell whether it is a size that is near enough to come from the one that was asked for."""
+    if name != "size":
+        return False
+    one, other = _SIZE.fullmatch(job.request["size"]), _SIZE.fullmatch(video.size or "")
+    if one is None or other is None:
+        return False
+    return all(abs(int(asked) - int(told)) < _GRAIN for asked, told in zip(one.groups(), other.groups(), strict=True))
 
 
 def _creation(video: Video, unknown: float = inf) -> float:

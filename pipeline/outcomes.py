@@ -18,7 +18,7 @@ from pipeline.evidence import (
 from pipeline.jobs import Failure, FailureKind
 from pipeline.profile import Profile
 from pipeline.retrying import retry_after
-from pipeline.videos import Status, Video, parse_video
+from pipeline.videos import Status, Video, parse_object, parse_video
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +29,13 @@ class Answer:
 
 
 def post_outcome(answer: Answer, profile: Profile) -> PostOutcome:
-    """Sort an answer to the POST by what it proves. Only an id proves a job; only a clean refusal proves none."""
-    if 200 <= answer.status < 300:
-        video = parse_video(answer.body, words=profile.status, codes=profile.codes, created=True)
+    """Sort an answer to the POST by what it proves. Only an id proves a job; only a clean refusal proves none.
+
+    Under an error's status it is the id of a job where the body calls itself a video, and of nobody knows what else.
+    """
+    well = 200 <= answer.status < 300
+    if well or (parse_object(answer.body) or {}).get("object") == "video":
+        video = parse_video(answer.body, words=profile.status, codes=profile.codes, created=well)
         if video is not None:
             return Acceptance(video, request_id(answer.headers))
     failure = failure_of(Asked.CREATE, answer, profile)
@@ -48,6 +52,8 @@ def poll_outcome(video_id: str, answer: Answer, profile: Profile) -> PollOutcome
             return NotThere(failure)
         case FailureKind.MODERATION_INPUT | FailureKind.MODERATION_OUTPUT:
             return Seen(Video(video_id, "failed", Status.FAILED, failure=failure, raw=answer.body))
+        case FailureKind.EXPIRED:  # only by a code that the profile knows
+            return Seen(Video(video_id, "expired", Status.GONE, failure=failure, raw=answer.body))
         case _:
             return Silence(failure, retry_after(answer.headers))
 

@@ -17,7 +17,7 @@ from pipeline import providers
 from pipeline.bodies import Body
 from pipeline.client import Received, VideosClient
 from pipeline.credential import find_key
-from pipeline.evidence import Acceptance, Ambiguity, BadFile, NotSent, NotThere, Refusal, Seen, Silence
+from pipeline.evidence import TOO_LONG, Acceptance, Ambiguity, BadFile, NotSent, NotThere, Refusal, Seen, Silence
 from pipeline.jobs import FailureKind
 from pipeline.network import may_not_follow
 from pipeline.profile import Auth
@@ -190,6 +190,19 @@ async def test_a_clean_no_is_a_refusal(status: int, kind: FailureKind) -> None:
     assert (outcome.failure.kind, outcome.failure.message, outcome.retry_after) == (kind, "no", 7)
 
 
+@pytest.mark.parametrize("status", [400, 409, 429, 500, 503])
+async def test_a_video_under_an_errors_status_is_the_job_that_was_paid(status: int) -> None:
+    with serving(answer(status, VIDEO)) as server:
+        outcome = await create(server.url)
+    assert isinstance(outcome, Acceptance)
+    assert outcome.video.id == "video_1"
+
+
+async def test_what_has_an_id_under_an_errors_status_and_is_no_video_is_a_refusal() -> None:
+    with serving(answer(400, b'{"id": "err_1", "status": "error", "message": "bad size"}')) as server:
+        assert isinstance(await create(server.url), Refusal)
+
+
 async def test_two_posts_never_share_a_connection() -> None:
     with serving(answer(200, VIDEO), answer(200, VIDEO)) as server:
         async with client(server.url) as opened:
@@ -337,6 +350,7 @@ async def test_a_body_without_end_is_left() -> None:
         outcome, received = await download(server.url)
     assert isinstance(outcome, BadFile)
     assert "longer than 1 MiB" in outcome.failure.message
+    assert outcome.failure.code == TOO_LONG
     assert len(received) <= 1 << 20
 
 

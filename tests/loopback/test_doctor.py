@@ -369,6 +369,15 @@ def test_a_server_that_wants_a_key_the_profile_does_not_know_of_teaches_that(fol
     assert learned(document) == {"auth.required": (True, False)}
 
 
+def test_a_key_that_is_refused_with_400_teaches_nothing_about_the_list(folder: Path) -> None:
+    refused = error("No connected db.", type="no_db_connection", code="400")
+    with serving(but(anything, 400, refused)) as server:
+        ended, document = doctor(folder, server.url)
+    assert ended.exit_code == 4
+    assert found(document, "list")[0] == "unknown"
+    assert learned(document) == {}
+
+
 def test_nobody_there_is_said_and_nothing_else_is_asked(folder: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]

@@ -21,10 +21,12 @@ from pipeline.events import (
     Missing,
     Progressed,
     Refused,
+    Retried,
     Returned,
     Stuck,
 )
 from pipeline.evidence import (
+    TOO_LONG,
     Acceptance,
     Ambiguity,
     BadFile,
@@ -172,6 +174,13 @@ def test_content_that_is_not_there_is_waited_for_and_expires_only_by_the_servers
 def test_a_file_that_is_no_video_is_fetched_again_and_then_left_for_the_next_run() -> None:
     assert decide(PAID, State.COMPLETED, BadFile(FAILURE), Moment(1000.0, 1)) is Do.DOWNLOAD
     assert decide(PAID, State.COMPLETED, BadFile(FAILURE), Moment(1000.0, 3)) is None
+
+
+def test_a_file_that_our_own_limit_refuses_is_never_paid_for_again() -> None:
+    policy, late = Policy(again=frozenset({FailureKind.BAD_OUTPUT})), Moment(1000.0, 3, 901)
+    bad = Failure(FailureKind.BAD_OUTPUT, "no")
+    assert isinstance(decide(PAID, State.COMPLETED, BadFile(bad), late, policy), Retried)
+    assert decide(PAID, State.COMPLETED, BadFile(replace(bad, code=TOO_LONG)), late, policy) is None
 
 
 def test_a_file_that_vanished_is_fetched_again() -> None:

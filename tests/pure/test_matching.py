@@ -42,6 +42,19 @@ def test_a_video_of_another_request_is_not(change: dict[str, object]) -> None:
     assert not outcome.alike
 
 
+@pytest.mark.parametrize("size", ["1280x704", "1278x720"])
+def test_a_size_that_a_server_may_have_rounded_proves_neither(size: str) -> None:
+    assert isinstance(found(replace(VIDEO, size=size)), Unreadable), "absent is what is paid for again"
+
+
+@pytest.mark.parametrize("change", [{"size": "640x640"}, {"seconds": "10"}])
+def test_what_further_fields_may_have_set_proves_neither(change: dict[str, object]) -> None:
+    job = replace(JOB, request={**REQUEST, "num_frames": 240})
+    assert isinstance(match(job, [replace(VIDEO, **change)], claimed=(), offset=0, latest=LATEST), Unreadable)
+    crow = replace(VIDEO, prompt="A crow", **change)
+    assert isinstance(match(job, [crow], claimed=(), offset=0, latest=LATEST), NotThere)
+
+
 @pytest.mark.parametrize("prompt", ["A fox", None])
 @pytest.mark.parametrize("created_at", [1000.0 - SKEW - 1, 1000.0 + LATEST + SKEW + 1])
 def test_a_video_of_another_time_is_not_and_is_named(created_at: float, prompt: str | None) -> None:

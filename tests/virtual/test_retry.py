@@ -76,12 +76,23 @@ async def test_a_new_attempt_that_the_budget_does_not_hold_is_not_made(world: Wo
     assert len(world.bill()) == 1
 
 
-async def test_a_video_that_is_garbage_three_times_is_rendered_again_where_the_manifest_says_so(world: World) -> None:
-    world.fault("GET", "/content", *[answers(200, b"no video at all")] * 3)
-    await world.run(JOBS[:1], retry={"on": ["bad_output"]})
+async def test_a_video_that_stays_garbage_is_rendered_again_where_the_manifest_says_so(world: World) -> None:
+    world.fault("GET", "/content", *[answers(200, b"no video at all")] * 200)
+    await world.run(JOBS[:1], retry={"on": ["bad_output"], "max_attempts": 2})
     [job] = world.jobs().values()
-    assert (job.state, job.approvals) == (State.DONE, 1)
+    assert (job.state, job.approvals) == (State.COMPLETED, 1)
     assert len(world.bill()) == 2
+    [_, again] = [at for at, method, _ in world.seen if method == "POST"]
+    fetched = [at for at, _, path in world.seen if path.endswith("/content") and at < again]
+    assert fetched[-1] - fetched[0] > 890, "for a quarter of an hour it may be somebody else's page"
+
+
+async def test_a_page_that_stands_before_the_video_for_minutes_pays_for_nothing(world: World) -> None:
+    page = answers(200, b"<html>We are back in a minute</html>")
+    world.fault("GET", "/content", *[page] * 8)
+    await world.run(JOBS[:1], retry={"on": ["bad_output"]})
+    assert world.states() == {State.DONE}
+    assert len(world.bill()) == 1
 
 
 @pytest.mark.parametrize("word", ["expired", "lost"])

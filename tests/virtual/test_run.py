@@ -15,7 +15,7 @@ from world import EPOCH, World, after_waiting, answers, breaks, does_and_then, s
 from pipeline.breakers import Stop
 from pipeline.errors import LedgerError
 from pipeline.events import Completed, Event
-from pipeline.jobs import Job, State
+from pipeline.jobs import FailureKind, Job, State
 from pipeline.mp4 import Mp4, inspect
 from pipeline.profile import Abilities, Content, PollPace
 
@@ -202,6 +202,16 @@ async def test_a_job_that_a_gateway_hides_behind_an_error_is_stuck_and_the_other
     assert jobs["hidden"].failure is not None
     assert "no usable answer about it for 6 hours: 1 validation error" in jobs["hidden"].failure.message
     assert Counter(job.state for job in jobs.values())[State.DONE] == 1
+
+
+async def test_a_code_that_the_profile_calls_expired_is_believed_of_a_poll(world: World) -> None:
+    world.profile = replace(world.profile, codes={"swept": FailureKind.EXPIRED})
+    world.fault("POST", "/videos", does_and_then(answers(200, b'{"id": "v"}')))
+    world.fault("GET", "/v", *[answers(404, b'{"error": {"message": "swept away", "code": "swept"}}')] * 9)
+    await world.run(TWENTY[:1])
+    (job,) = world.jobs().values()
+    assert job.state is State.EXPIRED
+    assert world.count("GET", "/v") == 1
 
 
 @pytest.mark.parametrize("status", [400, 422])
