@@ -88,7 +88,7 @@ def _expanded(
 ) -> tuple[Manifest, Profile | None, Expanded, list[Problem]]:
     document, found = _document(path)
     provider = document.value.get("provider") if isinstance(document.value, dict) else None
-    chosen = profiles.named(provider) if isinstance(provider, str) else None
+    chosen = _chosen(provider, profiles) if isinstance(provider, str) else None
     manifest, parts, folder, unfit = _manifest(document, path, variables, chosen, remembered)
     found += unfit
     chosen, unfit = (chosen, []) if chosen else _meant(manifest, profiles)
@@ -176,14 +176,19 @@ def _document(path: Path) -> tuple[Document, list[Problem]]:
     return document, found
 
 
+def _chosen(name: str, profiles: Profiles) -> Profile | None:
+    """Return the profile of this name. Raises UsageError where a file was given, and has another."""
+    given = None if profiles.file is None else providers.own_profile(profiles.file)
+    if given is not None and given.name != name:
+        raise UsageError(f"the manifest asks for the profile {name!r}, and the file given is {given.name!r}")
+    return given or profiles.named(name)
+
+
 def _meant(manifest: Manifest, profiles: Profiles) -> tuple[Profile | None, list[Problem]]:
     """Return, for a name that no profile has, the nearest, so that the jobs can be checked."""
     names, name = profiles.names, manifest.provider
     if not name:
         return None, []
-    if profiles.file is not None:
-        given = providers.own_profile(profiles.file).name
-        raise UsageError(f"the manifest asks for the profile {name!r}, and the file given is {given!r}")
     near = hints.close(name, names)
     address = ": a manifest cannot decide where the key goes" if "/" in name else ""
     message = f"there is no profile {shown(name)}{address}"

@@ -370,3 +370,23 @@ def test_fix_leaves_a_profile_alone(folder: Path, cli: Cli) -> None:
     before = (folder / "own.yaml").read_text()
     assert cli("validate", "--fix", "--profile", "own.yaml", "m.yaml").returncode == 2
     assert (folder / "own.yaml").read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("provider", "before", "after", "left"),
+    [
+        ("sglang", "size: 832x480, seconds: 5", 'size: 832x480, seconds: "5"', 0),
+        ("sglang", "size: 832x480, seconds: 5s", "size: 832x480, seconds: 5s", 2),
+        ("openai", "size: 1280 x 720, seconds: 8s", 'size: 1280x720, seconds: "8"', 0),
+        ("openai", "size: 1792x1024, seconds: 8", 'size: 1792x1024, seconds: "8"', 2),
+        ("openai", "model: sora-2-pro, size: 1792X1024", "model: sora-2-pro, size: 1792x1024", 0),
+        ("znapai", "size: 832x480, seconds: 5", "size: 832x480, seconds: 5", 2),
+    ],
+)
+def test_fix_writes_what_the_provider_takes(
+    folder: Path, cli: Cli, provider: str, before: str, after: str, left: int
+) -> None:
+    head = f"version: 1\nname: k\nprovider: {provider}\njobs:\n  - {{ id: a, prompt: x, "
+    (folder / "m.yaml").write_text(f"{head}{before} }}\n")
+    assert cli("validate", "--fix", "m.yaml").returncode == left
+    assert (folder / "m.yaml").read_text() == f"{head}{after} }}\n"

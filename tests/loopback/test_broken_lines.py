@@ -1,4 +1,4 @@
-"""A campaign over lines that break: answers that are cut, reset, swollen or endless, from several kinds of server."""
+"""A campaign over lines that break: answers that are cut, reset, swollen or without end, from two kinds of servers."""
 
 import json
 from pathlib import Path
@@ -48,7 +48,12 @@ STATUS = [
 #: Dialect, what its profile says of request and content, and what goes wrong.
 SERVERS = {
     "openai": ("json", "openai", "redirects: true", [Fault(on="create", nth=2, hang_up="after"), *CONTENT]),
-    "vllm-omni": ("multipart", "diffusion", "redirects: false", [Fault(on="create", nth=3, truncate=0.5), *STATUS]),
+    "vllm-omni": (
+        "multipart",
+        "diffusion",
+        "redirects: false",
+        [Fault(on="content", nth=1, hang_up="before"), *STATUS],
+    ),
 }
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from gateway import Bill, Gateway, call, gateway, loses_the_answers, simulator
 
+from pipeline import shipped
+
 for module in ("av", "PIL", "starlette", "uvicorn", "python_multipart"):
     pytest.importorskip(module, reason=f"{module} is an extra: callsheet[simulator]")
 
@@ -225,3 +227,11 @@ def test_resolve_audit_and_rebuild_find_the_profile_in_the_folder(
     audited = call(folder, "audit", "outputs/spring", **around)
     assert audited.returncode == 0, audited.stderr
     assert len(Bill(folder / "bill.db")) == 2
+
+
+def test_a_file_of_another_name_than_the_manifests_provider_is_no_choice(tmp_path: Path) -> None:
+    (tmp_path / "m.yaml").write_text("version: 1\nname: w\nprovider: znapai\njobs: [{ id: a, prompt: x }]\n")
+    (tmp_path / "studio.yaml").write_text(shipped.profile_text("sglang").decode())
+    ended = call(tmp_path, "validate", "m.yaml", "--profile", "studio.yaml")
+    assert ended.returncode == 2
+    assert "the manifest asks for the profile 'znapai', and the file given is 'sglang'" in ended.stderr
