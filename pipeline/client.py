@@ -203,7 +203,7 @@ class VideosClient:
                 return await self._receive(response, write, most)
         except _NoAddress as error:
             told = content_outcome(error.answer, self._profile)  # an error may come in its place
-            return Silence(self._failure(FailureKind.SERVER, error)) if isinstance(told, BadFile) else told
+            return told if not isinstance(told, BadFile) else Silence(self._failure(FailureKind.SERVER, error))
         except _NO_ANSWER as error:
             return Silence(self._failure(FailureKind.SERVER, error))
 
