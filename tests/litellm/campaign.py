@@ -13,7 +13,7 @@ from table import Place, Row
 from pipeline import mp4
 from pipeline.jobs import State
 
-_INNER = re.compile(r";video_id:(.+)$")
+_INNER = re.compile(r";video_id:([^;]+)")
 
 Requests = list[tuple[str, str, int]]
 Met = Mapping[str, list[int]]
