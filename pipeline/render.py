@@ -29,6 +29,7 @@ from pipeline.plan import Fate, Item
 from pipeline.preparation import Prepared
 from pipeline.report import Estimate, Status
 from pipeline.rules import Rule
+from pipeline.sayings import masked
 
 _ESCAPED = (
     {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
@@ -232,7 +233,7 @@ def _print_excerpt(console: Console, problem: Problem | Place, texts: dict[str, 
     line = text.line(text.starts[problem.line - 1])
     first = max(0, problem.column - 80)
     before = safe(line[first : problem.column - 1])
-    console.print(Text(f"    {before}{safe(line[problem.column - 1 : first + 120])}", "dim"))
+    console.print(Text(f"    {before}{safe(masked(line[problem.column - 1 : first + 120]))}", "dim"))
     console.print(Text(f"    {' ' * Text(before).cell_len}^", "red"))
 
 

@@ -73,8 +73,14 @@ def shown(value: Any) -> str:
     if isinstance(value, dict | list):
         return "a mapping" if isinstance(value, dict) else "a list"
     beginning = value[:61] if isinstance(value, str) else value
+    beginning = masked(beginning) if isinstance(beginning, str) else beginning
     text = "nothing" if value is None else json.dumps(beginning, ensure_ascii=False)
     return text if len(text) <= 60 else f"{text[:56]} ..."
+
+
+def masked(text: str) -> str:
+    """Return the text without a user and a password in an address: what is shown may be kept."""
+    return re.sub(r"(?<=://)[^/@\s]*@", "***@", text)
 
 
 _OF_THE_TOP_FILE = frozenset({"name", "provider", "limits", "budget", "retry", "output"})

@@ -235,3 +235,13 @@ def test_a_file_of_another_name_than_the_manifests_provider_is_no_choice(tmp_pat
     ended = call(tmp_path, "validate", "m.yaml", "--profile", "studio.yaml")
     assert ended.returncode == 2
     assert "the manifest asks for the profile 'znapai', and the file given is 'sglang'" in ended.stderr
+
+
+def test_a_password_in_a_profiles_address_is_refused_and_not_shown(tmp_path: Path) -> None:
+    wrong = shipped.profile_text("sglang").decode().replace("http://127.0.0.1", "https://ada:hunter2hunter2@host")
+    (tmp_path / "mine.yaml").write_text(wrong)
+    (tmp_path / "m.yaml").write_text("version: 1\nname: w\nprovider: sglang\njobs: [{ id: a, prompt: x }]\n")
+    for words in (("validate", "m.yaml"), ("validate", "m.yaml", "--json"), ("profiles",)):
+        ended = call(tmp_path, *words, "--profile", "mine.yaml")
+        assert "hunter2" not in ended.stdout + ended.stderr
+        assert "***@host" in ended.stdout + ended.stderr
