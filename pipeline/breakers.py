@@ -47,7 +47,10 @@ class Stop(Enum):
 
 
 class Signals:
-    """What concerns the whole run. ``gate`` closes for submissions only; ``scope`` ends all that is not shielded."""
+    """What concerns the whole run. ``gate`` closes for submissions only; ``scope`` ends all that is not shielded.
+
+    ``unfetched``: why finished videos were left to the next run, by the job's name and its request's hash.
+    """
 
     def __init__(self, contact: Contact) -> None:
         self.gate = Gate()
@@ -58,6 +61,7 @@ class Signals:
         self.throttled = 0
         self.throttled_since: float | None = None
         self.largest = 0
+        self.unfetched: dict[tuple[str, str], Failure] = {}
         self.download_seconds: float | None = None
         self._refused: list[Job] = []
         self._doubts: set[tuple[str, int]] = set()

@@ -24,7 +24,7 @@ from pipeline.clock import steady
 from pipeline.errors import LedgerError, StorageError
 from pipeline.events import Renamed
 from pipeline.files import Loaded
-from pipeline.jobs import Failure, State
+from pipeline.jobs import Failure, Job, State
 from pipeline.ledger import reading
 from pipeline.ledger.home import moved_in, was_run
 from pipeline.ledger.lock import Lock, run_lock
@@ -282,7 +282,14 @@ def _ended(status: Status, signals: Signals, selected: frozenset[str], received:
         code = min(code, _EXITS[signals.stop], key=_GRAVEST_FIRST.index)
     if received is not None:
         code = 128 + received
-    return Ended(status, code, signals.stop, signals.failure, received)
+    told = [replace(job, failure=_why_left(job, signals)) for job in status.jobs]
+    return Ended(replace(status, jobs=tuple(told)), code, signals.stop, signals.failure, received)
+
+
+def _why_left(job: Job, signals: Signals) -> Failure | None:
+    """Return why a job is not further: also what this run has heard of a video that the next one will ask for."""
+    left = signals.unfetched.get((job.name, job.request_hash)) if job.state is State.COMPLETED else None
+    return left or job.failure
 
 
 def _status(campaign: Campaign) -> Status:

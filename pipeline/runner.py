@@ -15,7 +15,7 @@ from anyio.abc import TaskGroup
 from pipeline.breakers import Stop
 from pipeline.decisions import Do, Moment, next_action
 from pipeline.events import TRANSITIONS, Doubted, Event, Intended, Refused, Reprieved, Retried
-from pipeline.evidence import Closed, Evidence, Found, NoFile, Ready, Recorded, Silence
+from pipeline.evidence import BadFile, Closed, Evidence, Found, NoFile, Ready, Recorded, Silence
 from pipeline.jobs import DOUBTFUL, Failure, FailureKind, Job, State
 from pipeline.ledger import BudgetReached, DuplicateVideo, Ledger
 from pipeline.limits import Slots
@@ -135,10 +135,15 @@ class Run:
                 holds_slot = await self._take_slot()
                 if not holds_slot:
                     break
+        self._note_unfetched(job, evidence)
         if posting:
             self.tools.posts.release()
         if holds_slot:
             self.slots.release()
+
+    def _note_unfetched(self, job: Job, evidence: Evidence) -> None:
+        if isinstance(evidence, BadFile | Silence) and job.state is State.COMPLETED:
+            self.tools.signals.unfetched[_key(job)] = evidence.failure
 
     def _policy_for(self, job: Job) -> Policy:
         if job.orphaned:

@@ -10,6 +10,7 @@ from gateway import Answer, Bill, call, gateway, simulator
 from pipeline.culprits import field_of
 from pipeline.jobs import Failure, FailureKind
 from pipeline.profile import Field, ReferenceRules, RequestRules, Travel
+from pipeline.simulator.faults import Answer as SimulatedAnswer
 from pipeline.simulator.faults import Fault
 
 PROFILE = """\
@@ -154,3 +155,15 @@ def test_a_retry_that_is_written_later_is_planned_and_paid_for(tmp_path: Path) -
     assert (item["action"], item["reason"]) == ("submit", "failed (moderation_output): tried once more")
     assert ended.returncode == 0, ended.stderr
     assert len(Bill(tmp_path / "sim.db")) == 2
+
+
+def test_why_a_finished_video_was_left_to_the_next_run_is_said(tmp_path: Path) -> None:
+    page = SimulatedAnswer(200, {"Content-Type": "video/mp4"}, body="<html><body>Bad cache</body></html>")
+    (tmp_path / "wide.yaml").write_text(PROFILE.replace("{ RENAMED }", "{}"))
+    (tmp_path / "m.yaml").write_text("version: 1\nname: w\nprovider: wide\njobs: [{ id: a, prompt: A fox }]\n")
+    with simulator(tmp_path / "sim.db", faults=[Fault(on="content", answer=page)]) as url:
+        around = ("run", "m.yaml", "--profile", "wide.yaml", "--base-url", url, "--yes", "--json")
+        ended = call(tmp_path, *around, WIDE_KEY="the-key-of-the-account")
+    (job,) = json.loads(ended.stdout)["jobs"]
+    assert (ended.returncode, job["state"], job["error"]["kind"]) == (69, "completed", "bad_output")
+    assert "a#1 completed: what came is no video: Bad cache" in ended.stderr
