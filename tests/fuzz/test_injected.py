@@ -63,7 +63,7 @@ def test_a_mistake_is_found_at_its_place_and_nothing_else_is(kind: str, tmp_path
 
 @pytest.mark.parametrize("field", ["input_reference: https://example.com/a.png", "extra_body: { fps: 24 }"])
 def test_an_unknown_provider_is_not_said_to_lack_anything(field: str, tmp_path: Path) -> None:
-    text = f"version: 1\nname: made\nprovider: openai\njobs:\n  - id: a\n    prompt: A city\n    {field}\n"
+    text = f"version: 1\nname: made\nprovider: replicate\njobs:\n  - id: a\n    prompt: A city\n    {field}\n"
     (tmp_path / Project.MAIN).write_text(text)
     assert errors(tmp_path) == [(Project.MAIN, 3, 11, "unknown-provider")]
 

@@ -50,7 +50,7 @@ def _after(event: str) -> Failpoint:
 FAILPOINTS = {
     "intent-unwritten": _before("Intended"),
     "intent-written": _after("Intended"),
-    "answer-read": Failpoint("pipeline.client:_post_outcome", "call"),
+    "answer-read": Failpoint("pipeline.outcomes:post_outcome", "call"),
     "id-unwritten": _before("Accepted"),
     "id-written": _after("Accepted"),
     "doubt-unwritten": _before("Doubted"),

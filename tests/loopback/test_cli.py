@@ -187,7 +187,9 @@ def test_two_runs_of_one_campaign_do_not_meet(folder: Path, cli: Cli, server: st
     process = start(folder, "run", "trip.yaml", "--base-url", server)
     while not _submitted(folder):
         time.sleep(0.02)
+    process.send_signal(signal.SIGSTOP)  # else it may end before the second one has begun
     second = cli("run", "trip.yaml", "--base-url", server)
+    process.send_signal(signal.SIGCONT)
     assert second.returncode == 75
     assert str(process.pid) in second.stderr
     process.communicate(timeout=30)

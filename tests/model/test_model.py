@@ -28,6 +28,9 @@ from pipeline.policies import Policy
 from pipeline.runner import _Sense
 from pipeline.steps import STEPS
 
+#: In one process: what all of them look at is explored once in each.
+pytestmark = pytest.mark.xdist_group("explored")
+
 Decision = tuple[State, type[Evidence]]
 
 WHERE: Mapping[Do, frozenset[State]] = {
