@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,13 @@ def written_profile(which: str | Path) -> Mapping[str, Any]:
     """Return a profile as it is written: ours by its name, a user's by its path. Raises as those two do."""
     if isinstance(which, Path):
         return checked_profile(bytes_of(which, source.MAX_BYTES), str(which))
-    return checked_profile(shipped.profile_text(which), f"{which}{PROFILE}")
+    return _ours(which)
+
+
+@cache
+def _ours(name: str) -> Mapping[str, Any]:
+    """Return one of ours, which is checked once a process: it does not change."""
+    return checked_profile(shipped.profile_text(name), f"{name}{PROFILE}")
 
 
 def checked_profile(data: bytes, file: str) -> Mapping[str, Any]:

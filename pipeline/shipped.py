@@ -1,6 +1,7 @@
 """The package's own schemas, profiles and examples, as they are on disk. Only this module knows where they lie."""
 
 import json
+from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -18,6 +19,7 @@ def schema(name: str) -> dict[str, Any]:
     return found
 
 
+@cache
 def schema_text(name: str) -> str:
     """Return the text of ``schemas/<name>.schema.json``. Raises UsageError where there is none."""
     if name not in schema_names():
@@ -25,10 +27,12 @@ def schema_text(name: str) -> str:
     return (_resource("schemas") / f"{name}{SCHEMA}").read_text("utf-8")
 
 
+@cache
 def schema_names() -> tuple[str, ...]:
     return _names(_resource("schemas"), SCHEMA)
 
 
+@cache
 def profile_names() -> tuple[str, ...]:
     return _names(_profiles(), PROFILE)
 
