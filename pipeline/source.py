@@ -13,6 +13,7 @@ import math
 import re
 from array import array
 from collections.abc import Callable, Mapping
+from itertools import islice
 from typing import Any, NamedTuple
 
 import yaml
@@ -42,8 +43,8 @@ def parse(data: bytes, *, file: str) -> tuple[Document | None, list[Problem]]:
     if not problems:
         problems = [
             text.place(found.start()).problem("tag", "directives that name tags are not read", "remove the line")
-            for found in _TAG_DIRECTIVE.finditer(text.text)
-        ][:MAX_PROBLEMS]
+            for found in islice(_TAG_DIRECTIVE.finditer(text.text), MAX_PROBLEMS)
+        ]
     return (None, problems) if problems else _Building(text).document()
 
 

@@ -298,15 +298,11 @@ HOSTILE = {
 }
 
 
-_SECONDS = 5
-"""Of the processor, on a slow day: what is quadratic takes minutes."""
-
-
 @pytest.mark.parametrize(("data", "first"), HOSTILE.values(), ids=HOSTILE)
-def test_hostile_text_is_an_ordinary_problem_within_seconds(data: bytes, first: tuple[int, int, str]) -> None:
+def test_hostile_text_is_an_ordinary_problem_within_a_second(data: bytes, first: tuple[int, int, str]) -> None:
     start = time.process_time()
     found = problems(data)
-    assert time.process_time() - start < _SECONDS
+    assert time.process_time() - start < 1
     assert (found[0].line, found[0].column, found[0].rule) == first
     assert all(problem.message and problem.fix for problem in found)
 
@@ -316,7 +312,7 @@ def test_what_libyaml_itself_does_not_take_is_nested_too_deep(opening: bytes) ->
     """Since 0.2.6 it has a bound of its own, at which it complains before it has handed out what it has read."""
     start = time.process_time()
     found = problems(opening * 100_000)
-    assert time.process_time() - start < _SECONDS
+    assert time.process_time() - start < 1
     assert found[0].rule in {"too-deep", "unquoted-placeholder"}
 
 
