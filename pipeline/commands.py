@@ -44,9 +44,9 @@ from pipeline.preparation import (
     wanted_images,
 )
 from pipeline.reconciliation import Reconciler
-from pipeline.report import Status
 from pipeline.runner import Run
 from pipeline.steps import Tools
+from pipeline.summary import Status
 from pipeline.supervision import Progress, attended
 from pipeline.surroundings import campaign_of, faults_of, rescue_folders, simulator, storable
 

@@ -27,7 +27,7 @@ from pipeline.plan import Fate, Plan, compare
 from pipeline.policies import policy
 from pipeline.profile import Price, Profile, address
 from pipeline.providers import Profiles
-from pipeline.report import Estimate, estimate
+from pipeline.summary import Estimate, estimate
 
 
 @dataclass(frozen=True, slots=True)

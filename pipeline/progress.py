@@ -15,7 +15,7 @@ from rich.text import Text
 from pipeline.events import Event
 from pipeline.jobs import FOR_A_PERSON, OVER, Job, State
 from pipeline.render import count, safe
-from pipeline.report import Status
+from pipeline.summary import Status
 from pipeline.supervision import Progress
 
 HEARTBEAT = 30.0

@@ -27,9 +27,9 @@ from pipeline.folder import content
 from pipeline.jobs import FOR_A_PERSON, Job, State
 from pipeline.plan import Fate, Item
 from pipeline.preparation import Prepared
-from pipeline.report import Estimate, Status
 from pipeline.rules import Rule
 from pipeline.sayings import masked
+from pipeline.summary import Estimate, Status
 
 _ESCAPED = (
     {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}

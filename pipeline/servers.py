@@ -7,7 +7,7 @@ from typing import Any
 import anyio
 import click
 
-from pipeline import authoring, descriptions, documents, render, starter
+from pipeline import authoring, commands, descriptions, documents, render, starter
 from pipeline.doctor import clear, examine, kept_manifest, render_clip, write_draft
 from pipeline.options import ADDRESS, JSON, OUTPUT, PROFILE, options_of, taking
 from pipeline.progress import progress_on
@@ -54,3 +54,20 @@ def doctor(provider: str | None, as_json: bool, write: Path | None, spend: bool,
         render.failure(console, "no draft is written: nothing can be learned of what is no server of videos")
     answer_with(as_json, documents.doctor_document, descriptions.doctor, found)
     return found.exit_code
+
+
+@click.command()
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes a free one.")
+@click.option("--state", type=click.Path(dir_okay=False, path_type=Path), help="Keep jobs and bill in this file.")
+@click.option("--videos", type=click.Choice(["real", "stock"]), default="real", show_default=True)
+@click.option("--speed", type=click.FloatRange(min=0, min_open=True), default=1.0, show_default=True)
+@click.option("--dialect", metavar="NAME", help="Stand for this server; an unknown name lists them.")
+@click.option("--faults", type=click.Path(path_type=Path), metavar="FILE", help="What goes wrong, and when.")
+def simulate(videos: str, **options: Any) -> int:
+    """Serve the simulator on a loopback port. Prints its address first."""
+    started = partial(print, flush=True)
+    anyio.run(partial(commands.simulate, stock=videos == "stock", started=started, **options))
+    return 0
+
+
+COMMANDS = (profiles, doctor, simulate)

@@ -11,7 +11,7 @@ from pipeline.breakers import Signals
 from pipeline.errors import CallsheetError
 from pipeline.events import Event
 from pipeline.jobs import Job
-from pipeline.report import Status
+from pipeline.summary import Status
 
 
 class Progress(Protocol):

@@ -18,7 +18,7 @@ import pytest
 from gateway import Bill, Gateway, call, gateway, hears_nothing, simulator
 from jsonschema import Draft202012Validator
 
-from pipeline import commands, providers, report, shipped
+from pipeline import commands, providers, shipped, summary
 from pipeline.errors import ManifestError, StorageError
 from pipeline.events import Doubted, Event
 from pipeline.files import Loaded
@@ -27,7 +27,7 @@ from pipeline.jobs import Job
 from pipeline.preparation import Campaign, Cleared, Options, Prepared, compared, prepare, selection
 from pipeline.profile import Travel
 from pipeline.providers import Profiles
-from pipeline.report import Status, estimate
+from pipeline.summary import Status, estimate
 
 MANIFEST = """\
 version: 1
@@ -230,7 +230,7 @@ def test_nothing_is_staged_for_a_job_that_waits_for_a_person(folder: Path, serve
 def test_every_document_names_the_image_and_none_has_it(folder: Path, server: Gateway) -> None:
     reference = PICTURES["fox"].reference
     before = cleared(folder, server.url).prepared
-    planned = report.plan_document("trip", str(folder), "plain", before.plan, before.cost)
+    planned = summary.plan_document("trip", str(folder), "plain", before.plan, before.cost)
     Draft202012Validator(shipped.schema("plan")).validate(planned)
     assert planned["jobs"][0]["request"]["input_reference"] == reference
     assert run(folder, server).exit_code == 0

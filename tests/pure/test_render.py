@@ -9,7 +9,7 @@ from rich.console import Console
 from pipeline import progress, render
 from pipeline.errors import Problem
 from pipeline.jobs import Failure, FailureKind, Job, State
-from pipeline.report import Status
+from pipeline.summary import Status
 
 HOSTILE = "\x1b[2J\x1b]0;owned\x07 \x9b31m [red]boo[/] [/red] \\ \u202e gnirts \u2066x \u200e \ud800 \r\n\t:smile: \x00"
 

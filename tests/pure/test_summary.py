@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from pipeline.jobs import Failure, FailureKind, Job, State
-from pipeline.report import Status, estimate, status_document
+from pipeline.summary import Status, estimate, status_document
 
 EVERYTHING = frozenset({"a#1", "b#1"})
 JOB = Job("a#1", "h", {}, "a.mp4")
