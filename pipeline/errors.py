@@ -17,7 +17,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal, NamedTuple
 
-
 _TOLD = 10
 """So many problems are in an exception's own text, for who meets it in a traceback."""
 
