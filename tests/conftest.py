@@ -1,12 +1,22 @@
 """Fixtures that more than one folder uses."""
 
+import os
 import struct
+from collections.abc import Iterator
 
 import pytest
+from warm import Warm
 
 
 def box(kind: bytes, payload: bytes) -> bytes:
     return struct.pack(">I4s", 8 + len(payload), kind) + payload
+
+
+@pytest.fixture(scope="session")
+def warm() -> Iterator[Warm]:
+    """What becomes the command in a process of its own, without the second that its imports take."""
+    with Warm(os.environ) as warm:
+        yield warm
 
 
 @pytest.fixture(scope="session")

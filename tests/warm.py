@@ -14,11 +14,12 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
+from contextlib import closing, suppress
 from pathlib import Path
 from select import select
-from typing import Any, Self
+from tempfile import TemporaryFile
+from typing import IO, Any, Self
 
 _MOST = 1 << 20
 
@@ -80,15 +81,55 @@ class Warm:
         self._process.wait(timeout=20)
 
     def start(
-        self, arguments: list[str], *, folder: Path, environment: Mapping[str, str], stdout: Path, stderr: Path
+        self,
+        arguments: Sequence[str],
+        *,
+        folder: Path,
+        environment: Mapping[str, str],
+        stdout: IO[bytes],
+        stderr: IO[bytes],
+        memory: int | None = None,
     ) -> Process:
-        """Start the command in a folder, with this environment and nothing else; its output goes into two files."""
+        """Start the command in a folder, with this environment and nothing else; its output goes into two files.
+
+        ``memory``: the bytes of address space that it may have.
+        """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        call = {"arguments": arguments, "folder": str(folder), "environment": dict(environment)}
-        with theirs, Path(os.devnull).open("rb") as nothing, stdout.open("ab") as said, stderr.open("ab") as also_said:
-            files = [nothing.fileno(), said.fileno(), also_said.fileno(), theirs.fileno()]
+        call = {
+            "arguments": [*arguments],
+            "folder": str(folder),
+            "environment": dict(environment),
+            "memory": memory,
+        }
+        with theirs, Path(os.devnull).open("rb") as nothing:
+            files = [nothing.fileno(), stdout.fileno(), stderr.fileno(), theirs.fileno()]
             socket.send_fds(self._ours, [json.dumps(call).encode()], files)
         return Process(ours)
+
+    def call(
+        self,
+        arguments: Sequence[str],
+        *,
+        folder: Path,
+        environment: Mapping[str, str],
+        memory: int | None = None,
+        timeout: float = 60.0,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run the command to its end and return how it ended and what it said. Raises TimeoutError."""
+        with TemporaryFile() as said, TemporaryFile() as also_said:
+            with closing(
+                self.start(
+                    arguments, folder=folder, environment=environment, stdout=said, stderr=also_said, memory=memory
+                )
+            ) as process:
+                code = process.wait(timeout)
+            words = [_words(file) for file in (said, also_said)]
+        return subprocess.CompletedProcess(arguments, code, *words)
+
+
+def _words(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode()
 
 
 def _calls(channel: socket.socket) -> dict[str, Any] | None:
@@ -136,6 +177,8 @@ def _main() -> int:
     os.environ.update(call["environment"])
     os.chdir(call["folder"])
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core is the process's memory, and the key is in it
+    if call["memory"] is not None:
+        resource.setrlimit(resource.RLIMIT_AS, (call["memory"], call["memory"]))
     code = main(call["arguments"])
     gc.collect()  # says what was left open, where the interpreter says such things
     sys.stdout.flush()
