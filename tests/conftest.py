@@ -3,6 +3,7 @@
 import os
 import struct
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from warm import Warm
@@ -10,6 +11,19 @@ from warm import Warm
 
 def box(kind: bytes, payload: bytes) -> bytes:
     return struct.pack(">I4s", 8 + len(payload), kind) + payload
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Let a process that has no test left take those of another: tests differ from a millisecond to minutes."""
+    from xdist.scheduler import WorkStealingScheduling  # noqa: PLC0415  # asked for by it alone
+
+    return WorkStealingScheduling(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes minutes, most of which it waits."""
+    items.sort(key=lambda item: item.get_closest_marker("minutes") is None)
 
 
 @pytest.fixture(scope="session")

@@ -1,12 +1,13 @@
 """An interpreter that has the command imported already, and becomes a new process for every call.
 
-    python warm.py DESCRIPTOR
+    python warm.py DESCRIPTOR MODULE:FUNCTION
 
 Half a second of imports for each of two hundred commands is more than a test may cost. Each call is a process of its
 own, with its own environment, folder and streams; only what the imports made is shared. It ends with its caller.
 """
 
 import gc
+import importlib
 import json
 import os
 import resource
@@ -63,11 +64,14 @@ class Process:
 
 
 class Warm:
-    """The interpreter, started with variables of its own. Use as a context manager."""
+    """The interpreter, started with variables of its own. Use as a context manager.
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    ``main`` is what a process becomes: the command, or a function in ``tests`` that calls it.
+    """
+
+    def __init__(self, environment: Mapping[str, str], main: str = "pipeline.cli:main") -> None:
         self._ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        command = [sys.executable, __file__, str(theirs.fileno())]
+        command = [sys.executable, __file__, str(theirs.fileno()), main]
         with theirs:
             self._process = subprocess.Popen(
                 command, env=environment, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()]
@@ -88,11 +92,12 @@ class Warm:
         environment: Mapping[str, str],
         stdout: IO[bytes],
         stderr: IO[bytes],
+        stdin: IO[bytes] | None = None,
         memory: int | None = None,
     ) -> Process:
         """Start the command in a folder, with this environment and nothing else; its output goes into two files.
 
-        ``memory``: the bytes of address space that it may have.
+        ``stdin``: what it reads, or nothing. ``memory``: the bytes of address space that it may have.
         """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         call = {
@@ -102,7 +107,7 @@ class Warm:
             "memory": memory,
         }
         with theirs, Path(os.devnull).open("rb") as nothing:
-            files = [nothing.fileno(), stdout.fileno(), stderr.fileno(), theirs.fileno()]
+            files = [(stdin or nothing).fileno(), stdout.fileno(), stderr.fileno(), theirs.fileno()]
             socket.send_fds(self._ours, [json.dumps(call).encode()], files)
         return Process(ours)
 
@@ -166,8 +171,9 @@ def _tell(line: int, number: int) -> None:
 
 
 def _main() -> int:
-    from pipeline.cli import main  # noqa: PLC0415  # what it is all about
-
+    importlib.import_module("pipeline.cli")  # what it is all about
+    module, _, name = sys.argv[2].partition(":")
+    main = getattr(importlib.import_module(module), name)
     gc.freeze()  # or each process copies what it only looks through
     with socket.socket(fileno=int(sys.argv[1])) as channel:
         call = _calls(channel)
@@ -179,7 +185,7 @@ def _main() -> int:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core is the process's memory, and the key is in it
     if call["memory"] is not None:
         resource.setrlimit(resource.RLIMIT_AS, (call["memory"], call["memory"]))
-    code = main(call["arguments"])
+    code: int = main(call["arguments"])
     gc.collect()  # says what was left open, where the interpreter says such things
     sys.stdout.flush()
     sys.stderr.flush()
