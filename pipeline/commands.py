@@ -16,7 +16,7 @@ from random import SystemRandom
 
 import anyio
 
-from pipeline import files, providers, shipped
+from pipeline import files, providers, rejections, shipped
 from pipeline.blocking import in_threads
 from pipeline.breakers import Signals, Stop
 from pipeline.client import POSTS_AT_ONCE, VideosClient
@@ -106,10 +106,13 @@ async def run(cleared: Cleared, *, progress: Progress) -> Ended:
             campaign.ledger, now=now, blocking=in_threads(1), fallbacks=rescue_folders(campaign, os.environ)
         )
         try:
-            warning = await _move_in(ledger, campaign, lock, takeover=cleared.options.takeover)
+            rejections.finish(campaign)
+            # Another run may have ended between the plan and the lock.
+            plan = compared(campaign, cleared.prepared.loaded, cleared.prepared.selected)
+            warning = await _move_in(ledger, campaign, lock, takeover=cleared.options.takeover, work=plan.has_work)
             if warning is not None:
                 progress.note(f"Taking over: {warning}.")
-            return await _run(cleared, ledger, now, progress)
+            return await _run(replace(cleared, prepared=replace(cleared.prepared, plan=plan)), ledger, now, progress)
         finally:
             ledger.close()
 
@@ -125,10 +128,11 @@ def _refuse_to_begin_anew(campaign: Campaign, lock: Lock) -> None:
         )
 
 
-async def _move_in(ledger: SqliteLedger, campaign: Campaign, lock: Lock, *, takeover: bool) -> str | None:
+async def _move_in(ledger: SqliteLedger, campaign: Campaign, lock: Lock, *, takeover: bool, work: bool) -> str | None:
     """Note that this is the place where the ledger is run; return what speaks against it.
 
-    Raises LedgerError, without a person's word, where it may be run elsewhere too.
+    Raises LedgerError, without a person's word, where it may be run elsewhere too. Where there is no work, nothing can
+    be paid for twice: a copy that was handed over finished stays a copy, and the word is wanted when there is.
     """
     with reading.opened(campaign.ledger) as connection:
         before = reading.settings(connection).get("home")
@@ -136,6 +140,8 @@ async def _move_in(ledger: SqliteLedger, campaign: Campaign, lock: Lock, *, take
     here = {"inode": path.stat().st_ino, "host": socket.gethostname(), "path": storable(str(path))}
     home, warning = moved_in(before, lock.last, here)
     if warning is not None and not takeover:
+        if not work:
+            return None
         raise LedgerError(f"{warning}. If you know that it is not so, use --takeover")
     await ledger.remember(home=home)
     lock.sign(generation=home["generation"])
@@ -145,8 +151,6 @@ async def _move_in(ledger: SqliteLedger, campaign: Campaign, lock: Lock, *, take
 async def _run(cleared: Cleared, ledger: SqliteLedger, now: Callable[[], float], progress: Progress) -> Ended:
     prepared, campaign, key = cleared.prepared, cleared.prepared.campaign, cleared.key
     profile, limits = prepared.loaded.profile, prepared.loaded.limits
-    # Another run may have ended between the plan and the lock.
-    prepared = replace(prepared, plan=compared(campaign, prepared.loaded, prepared.selected))
     if prepared.plan.has_work:
         able, same_account = profile.abilities, cleared.options.same_account
         check_address(prepared.plan, cleared.base_url, key, listing=able.list, same_account=same_account)
@@ -295,7 +299,7 @@ def _why_left(job: Job, signals: Signals) -> Failure | None:
 def _status(campaign: Campaign) -> Status:
     with reading.opened(campaign.ledger) as connection:
         settings, jobs = reading.settings(connection), tuple(reading.jobs(connection))
-        budget = reading.budget(connection)
+        budget, before = reading.budget(connection), reading.failures_before(connection)
     # A run that died before its first commit has left no settings.
     name, currency = settings.get("name", campaign.folder.name), settings.get("currency")
-    return Status(name, str(campaign.folder.absolute()), currency, jobs, budget)
+    return Status(name, str(campaign.folder.absolute()), currency, jobs, budget, before)

@@ -20,6 +20,8 @@ from pipeline.doctor import Examined
 from pipeline.explaining import Explained, Source
 from pipeline.jobs import Failure
 from pipeline.ledger.reading import Entry
+from pipeline.locks import Lock
+from pipeline.pinning import Difference
 from pipeline.rebuilding import Rebuilt
 from pipeline.resolving import Answered, Questions
 
@@ -143,8 +145,15 @@ def verify_document(found: Verified) -> dict[str, Any]:
             for fault in found.faults
         ],
         "unknown": list(found.unknown),
+        "ledger": found.ledger,
+        "lock": None if found.lock is None else _lock(found.lock, found.differences),
         "exit": found.exit_code,
     }
+
+
+def _lock(lock: Lock, differences: Iterable[Difference]) -> dict[str, Any]:
+    manifest = lock.manifest and str(lock.manifest)
+    return {"path": str(lock.path), "manifest": manifest, "differences": [asdict(one) for one in differences]}
 
 
 def rebuild_document(found: Rebuilt) -> dict[str, Any]:
@@ -155,6 +164,7 @@ def rebuild_document(found: Rebuilt) -> dict[str, Any]:
         "path": found.path,
         "provider": found.provider,
         "jobs": list(found.jobs),
+        "again": list(found.again),
         "left_out": [asdict(one) for one in found.left_out],
         "copies": [asdict(one) for one in found.copies],
         "rescued": [{"job": job, "video_id": video_id} for job, video_id in found.rescued],
@@ -236,6 +246,7 @@ def _story(story: Story) -> dict[str, Any]:
         "request_hash": job.request_hash,
         "state": job.state.value,
         "orphaned": job.orphaned,
+        "picked": job.picked,
         "request": dict(job.request),
         "tags": list(job.tags),
         "metadata": dict(job.metadata),

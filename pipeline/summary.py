@@ -6,13 +6,13 @@ The shapes are promised in ``schemas/status.schema.json``, ``run.schema.json``, 
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
 from typing import Any
 
 from pipeline.document import Place
 from pipeline.errors import Problem
-from pipeline.jobs import DOUBTFUL, FOR_A_PERSON, OVER, PAID, FailureKind, Job, State
+from pipeline.jobs import DOUBTFUL, FOR_A_PERSON, OVER, PAID, Failure, FailureKind, Job, State
 from pipeline.plan import Fate, Item, Plan
 
 _UNFINISHED = frozenset(State) - OVER - FOR_A_PERSON - {State.DONE}
@@ -20,19 +20,28 @@ _UNFINISHED = frozenset(State) - OVER - FOR_A_PERSON - {State.DONE}
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """A campaign as its ledger has it. ``path`` is its absolute folder."""
+    """A campaign as its ledger has it. ``path`` is its absolute folder.
+
+    ``before`` says, by name and request's hash, why jobs failed that are being tried once more and have no end yet.
+    """
 
     name: str
     path: str
     currency: str | None
     jobs: tuple[Job, ...]
     budget: float | None = None
+    before: Mapping[tuple[str, str], Failure] = field(default_factory=dict)
 
     @property
     def counts(self) -> dict[State, int]:
         """How many jobs stand where; every state is there."""
         counted = Counter(job.state for job in self.jobs)
         return {state: counted[state] for state in State}
+
+    @property
+    def orphans(self) -> tuple[Job, ...]:
+        """The finished jobs that the manifest of the last run did not ask for, and whose files may be there."""
+        return tuple(job for job in self.jobs if job.orphaned and job.state is State.DONE and job.path is not None)
 
     @property
     def spent(self) -> float:
@@ -77,7 +86,7 @@ def status_document(status: Status) -> dict[str, Any]:
             "budget": status.budget,
             "unknown_price_jobs": status.unknown_price_jobs,
         },
-        "jobs": [_job_document(job) for job in status.jobs],
+        "jobs": [_job_document(job, status.before.get((job.name, job.request_hash))) for job in status.jobs],
     }
 
 
@@ -132,29 +141,28 @@ def _accepted(job: Job) -> bool:
 def _doubtful(job: Job) -> bool:
     """Tell whether the job may have been paid, and nobody knows: what a person gave up in doubt stays so."""
     given_up = job.failure is not None and job.failure.kind is FailureKind.ABANDONED
-    return job.state in DOUBTFUL or (given_up and job.video_id is None)
+    return job.state in DOUBTFUL or (given_up and job.state is State.FAILED and job.video_id is None)
 
 
-def _job_document(job: Job) -> dict[str, Any]:
-    failure = job.failure
+def _job_document(job: Job, before: Failure | None) -> dict[str, Any]:
     return {
         "job": job.name,
         "state": job.state.value,
         "orphaned": job.orphaned,
+        "picked": job.picked,
         "video_id": job.video_id,
         "path": job.path,
         "sha256": job.sha256,
         "bytes": job.bytes,
         "cost": job.price if _accepted(job) else None,
-        "error": failure
-        and {
-            "kind": failure.kind.value,
-            "message": failure.message,
-            "code": failure.code,
-            "param": failure.param,
-        },
+        "error": _failure_document(job.failure),
+        "error_before": _failure_document(before),
         "warnings": list(job.warnings),
     }
+
+
+def _failure_document(failure: Failure | None) -> dict[str, Any] | None:
+    return None if failure is None else {name: getattr(failure, name) for name in ("kind", "message", "code", "param")}
 
 
 def _item_document(item: Item) -> dict[str, Any]:

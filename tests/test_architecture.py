@@ -20,13 +20,14 @@ FLOORS = [
     """source document syntax scalars sayings hints templates tables naming filenames validation expansion manifest
        drafts making matrix advice images references edits explaining
        profile soundness bodies culprits outcomes credential mp4 events evidence decisions policies plan limits
-       blocking retrying summary actions breakers listing matching answers audits sidecars clock rules annotations
-       comparing symptoms diagnosis outlines""",
+       choices pinning blocking retrying summary actions breakers listing matching answers audits sidecars clock rules
+       annotations comparing symptoms diagnosis outlines""",
     """client probing network shipped providers files folder including parquet pages starter inputs outputs custody
        ledger simulator""",
-    "steps runner supervision fixing preparation reconciliation surroundings inquiry rebuilding examining",
-    "commands resolving aftercare authoring doctor",
-    "render progress documents stories descriptions options replies servers manifests keeping cli",
+    """steps runner supervision fixing preparation reconciliation surroundings inquiry rebuilding examining
+       rejections locks""",
+    "commands resolving aftercare authoring doctor selecting locking",
+    "render progress documents stories handover descriptions options replies servers manifests keeping cli",
     "__main__",
 ]
 #: Modules on these floors may import one another, but never in a circle.
@@ -54,6 +55,9 @@ ACROSS = {
     ("inquiry", "preparation"),
     ("inquiry", "surroundings"),
     ("aftercare", "resolving"),
+    ("rejections", "preparation"),
+    ("locks", "preparation"),
+    ("selecting", "resolving"),
     ("authoring", "commands"),
     ("doctor", "authoring"),
     ("doctor", "commands"),
@@ -64,7 +68,9 @@ ACROSS = {
     ("cli", "servers"),
     ("cli", "manifests"),
     ("cli", "keeping"),
+    ("handover", "render"),
     ("keeping", "documents"),
+    ("keeping", "handover"),
     ("keeping", "options"),
     ("keeping", "render"),
     ("keeping", "replies"),
@@ -92,7 +98,7 @@ LIBRARIES = {
     "jsonschema": "sayings validation simulator.refusals",
     "PIL": "simulator",
     "pyarrow": "parquet",
-    "rich": "render progress stories descriptions",
+    "rich": "render progress stories handover descriptions",
     "sqlite3": "ledger simulator.store",
     "starlette": "simulator",
     "tenacity": "retrying",
@@ -130,6 +136,10 @@ GATES: Mapping[str, Mapping[str, str]] = {
     "resolving": {
         "os.environ": "keys and addresses, for asking a server",
         "random.SystemRandom": "spreads repeated questions",
+        "time.time": "the wall clock that is handed in",
+    },
+    "selecting": {
+        "os.environ": "where a rescued id may lie",
         "time.time": "the wall clock that is handed in",
     },
     "progress": {

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipeline.errors import LedgerError
-from pipeline.jobs import Job, State, canonical_json
+from pipeline.jobs import Failure, Job, State, canonical_json
 from pipeline.ledger import schema
-from pipeline.ledger.rows import COLUMNS, job_from
+from pipeline.ledger.rows import COLUMNS, failure_from, job_from
 
 _PAGE = 1000
 _SELECT = f"SELECT id, {', '.join(COLUMNS)} FROM jobs"  # noqa: S608  # column names of our own
@@ -101,6 +101,35 @@ def events(connection: sqlite3.Connection, job: Job) -> list[Entry]:
         (job.name, job.request_hash),
     )
     return [Entry(at, kind, State(state), json.loads(data), raw) for at, kind, state, data, raw in rows]
+
+
+def rejections(connection: sqlite3.Connection, states: Collection[State] = tuple(State)) -> Iterator[dict[str, Any]]:
+    """Yield what was rejected of jobs in one of the states, oldest first: the event's data, and ``job``, their name."""
+    marks = ", ".join("?" * len(states))
+    rows = connection.execute(
+        "SELECT j.name, e.data FROM jobs j JOIN events e ON e.job = j.id"  # noqa: S608  # our own names
+        f" WHERE j.state IN ({marks}) AND j.approvals > 0 AND e.kind = 'rejected' ORDER BY e.id",
+        tuple(states),
+    )
+    for name, data in rows:
+        yield {**json.loads(data), "job": name}
+
+
+def is_a_jobs(connection: sqlite3.Connection, path: str) -> bool:
+    """Tell whether a job has its file at the path, which is relative to the campaign."""
+    return connection.execute("SELECT 1 FROM jobs WHERE path = ? LIMIT 1", (path,)).fetchone() is not None
+
+
+def failures_before(connection: sqlite3.Connection) -> dict[tuple[str, str], Failure]:
+    """Return, by name and request's hash, why jobs failed that are being tried once more and have no end yet."""
+    rows = connection.execute(
+        "SELECT name, request_hash, (SELECT data FROM events WHERE job = jobs.id AND kind = 'retried' AND id >"
+        " coalesce((SELECT max(id) FROM events WHERE job = jobs.id AND kind = 'published'), 0)"
+        " ORDER BY id DESC LIMIT 1) AS data FROM jobs WHERE approvals > 0 AND data IS NOT NULL"
+        " AND state NOT IN ('done', 'failed', 'expired')"
+    )
+    found = {(name, request_hash): json.loads(data)["failure"] for name, request_hash, data in rows}
+    return {key: told for key, data in found.items() if (told := failure_from(canonical_json(data)))}
 
 
 def budget(connection: sqlite3.Connection) -> float | None:
