@@ -10,7 +10,8 @@ empty folder for each page that has ``manifests/`` in it. A comment above a bloc
 - ``<!-- needs: key -->``: at the reader's the block spends money or asks a real server. Here a server of the simulator
   is in its place, with any key, and ``run`` is told ``--yes``, as the reader would say. `test_pages.py` has the list of
   these blocks. A key is written as ``...``, and an address as ``https://videos.example.com/v1``.
-- ``<!-- shell -->``: a real shell runs the block, because it needs a process. It costs a second.
+- ``<!-- shell -->``: a real shell runs the block. A ``callsheet`` in it is a process that can be killed: no video is
+  finished within a minute. It costs a second of processor time.
 - ``<!-- not run: REASON -->``: nobody runs it here. `test_pages.py` has the list of these blocks too.
 - ``<!-- soon -->``: not run yet; the list has them as well.
 
@@ -59,7 +60,7 @@ class Block:
     @property
     def first(self) -> str:
         """The first line, by which lists name the block."""
-        return self.text.partition("\n")[0].partition("  ")[0]
+        return self.text.partition("\n")[0].partition("  ")[0].removesuffix(" \\")
 
     @property
     def exit_code(self) -> int:

@@ -11,7 +11,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import chdir, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,10 +35,14 @@ _REDIRECTS = {">": 1, "1>": 1, "2>": 2}
 
 @dataclass
 class Shell:
-    """A folder and the variables in it. ``servers`` are variables that lead commands to servers on this machine."""
+    """A folder and the variables in it.
+
+    ``servers`` are variables that lead commands to servers on this machine; with ``slow`` they wait long for a video.
+    """
 
     folder: Path
     servers: dict[str, str]
+    slow: dict[str, str] = field(default_factory=dict)
     exported: dict[str, str] = field(default_factory=dict)
 
     def run(self, block: Block) -> str:
@@ -78,7 +82,7 @@ class Shell:
         if Path(words[0]).name == "callsheet":
             return call(self.folder, *words[1:], **self.servers | self.exported | variables)
         if words[0] == "sqlite3":
-            with closing(sqlite3.connect(f"file:{self.folder / words[1]}?mode=ro", uri=True)) as connection:
+            with chdir(self.folder), closing(sqlite3.connect(f"file:{words[1]}?mode=ro", uri=True)) as connection:
                 rows = connection.execute(words[2]).fetchall()
             return Ended(words, 0, "".join("|".join(map(str, row)) + "\n" for row in rows), "")
         if words[0] not in TOOLS:
@@ -106,7 +110,7 @@ class Shell:
 
     def _real(self, text: str) -> Ended:
         tools = f"{Path(sys.executable).parent}{os.pathsep}{ENVIRONMENT['PATH']}"
-        around = ENVIRONMENT | {"HOME": str(self.folder), "PATH": tools} | self.servers | self.exported
+        around = ENVIRONMENT | {"HOME": str(self.folder), "PATH": tools} | self.servers | self.slow | self.exported
         return subprocess.run(["sh", "-c", text], cwd=self.folder, env=around, capture_output=True, text=True)
 
 
