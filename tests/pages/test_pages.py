@@ -27,7 +27,7 @@ NOT_RUN = [
 #: Blocks whose commands are being built: none of them may stay here.
 SOON = [
     ("examples.md", "callsheet export manifests/dataset.yaml --format videofolder --to dataset"),
-    ("examples.md", "callsheet plan manifests/campaign.yaml --save plan.json"),
+    ("examples.md", "sed -i 's/storm, fog/storm, fog, rain/' manifests/campaign.yaml"),
     ("examples.md", "callsheet pick manifests/campaign.yaml opening@dawn-1280x720#2"),
     ("tutorial.md", "callsheet report film.yaml"),
     ("tutorial.md", "callsheet pick dataset.yaml kite#2"),
@@ -108,7 +108,8 @@ def walk(shell: Shell, page: str) -> None:
 def test_every_command_of_a_page_works(page: Path, shell: Shell) -> None:
     walk(shell, page.read_text("utf-8"))
     bills = [Bill(path) for path in shell.folder.parent.glob("*.db")]
-    assert sum(map(len, bills)) == len(list(shell.folder.rglob("*.mp4")))  # killed or not: each video is paid once
+    videos = {path.stat().st_ino for path in shell.folder.rglob("*.mp4")}  # an export has links to them
+    assert sum(map(len, bills)) == len(videos)  # killed or not: each video is paid once
 
 
 def test_what_the_page_of_examples_shows_is_in_the_manifests() -> None:
