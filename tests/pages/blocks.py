@@ -7,9 +7,9 @@ empty folder for each page that has ``manifests/`` in it. A comment above a bloc
   ``<!-- file: NAME`` with lines below it up to ``-->`` is a file that the page takes for granted and does not show.
 - ``<!-- before: COMMAND -->``: what the reader has done before, without being told by this page.
 - ``<!-- exit: 2 -->``: the last command of the block ends with this code. All others end with 0.
-- ``<!-- needs: key -->``: at the reader's the block spends money or asks a real server. Here a server of the simulator
-  is in its place, with any key, and ``run`` is told ``--yes``, as the reader would say. `test_pages.py` has the list of
-  these blocks. A key is written as ``...``, and an address as ``https://videos.example.com/v1``.
+- ``<!-- needs: key -->``: at the reader's the block spends money or asks a real server. Here the simulator is in the
+  place of each server whose profile the block names, with any key, and ``run`` is told ``--yes``, as the reader would
+  say. A key is written as ``...``, an address as ``https://videos.example.com/v1``. `test_pages.py` lists these blocks.
 - ``<!-- shell -->``: a real shell runs the block. A ``callsheet`` in it is a process that can be killed: no video is
   finished within a minute. It costs a second of processor time.
 - ``<!-- not run: REASON -->``: nobody runs it here. `test_pages.py` has the list of these blocks too.

@@ -70,11 +70,13 @@ def test_what_is_not_run_and_what_needs_a_key_is_listed() -> None:
 @pytest.fixture
 def shell(tmp_path: Path, page: Path) -> Iterator[Shell]:
     """A folder with the manifests, and servers in the places of those that the page's commands ask."""
-    folder, servers = tmp_path / "here", {}
+    folder, variable = tmp_path / "here", "CALLSHEET_{}_BASE_URL"
     shutil.copytree(ROOT / "manifests", folder / "manifests")
+    names = {name: name.upper().replace("-", "_") for name in shipped.profile_names()}
+    servers = {variable.format(name): "http://127.0.0.1:1/v1" for name in names.values()}  # nobody is there
     asked = " ".join(["simulator", *(block.text for block in blocks(page) if "needs" in block.markers)])
     with ExitStack() as stack:
-        for name in (name for name in shipped.profile_names() if name in asked):
+        for name in (name for name in names if name in asked):
             profile = yaml.safe_load((ROOT / "pipeline" / "profiles" / f"{name}.yaml").read_text("utf-8"))
             for settings, waits in (("quick", QUICK), ("slow", SLOW)):
                 own = tmp_path / settings / "callsheet" / "profiles" / f"{name}.yaml"
@@ -82,8 +84,7 @@ def shell(tmp_path: Path, page: Path) -> Iterator[Shell]:
                 own.write_text(yaml.safe_dump(profile | waits))
             dialect = name if name in dialects.names() else None
             address = stack.enter_context(simulator(tmp_path / f"{name}.db", dialect=dialect))
-            servers[f"CALLSHEET_{name.upper().replace('-', '_')}_BASE_URL"] = address
-            servers |= dict.fromkeys(profile["auth"].get("env", [])[:1], KEY)
+            servers |= {variable.format(names[name]): address, **dict.fromkeys(profile["auth"].get("env", [])[:1], KEY)}
         (folder / "bill.db").symlink_to(tmp_path / "simulator.db")  # as a page that starts the simulator calls it
         quick, slow = ({"XDG_CONFIG_HOME": str(tmp_path / settings)} for settings in ("quick", "slow"))
         yield Shell(folder, servers | quick, slow)
