@@ -75,8 +75,8 @@ def _body(told: Card, total: int) -> list[str]:
         "|---|---|---|",
         *(f"| `{told.called[name]}` | {kind} | {meaning} |" for name, kind, meaning in COLUMNS),
         "",
-        "`SHA256SUMS` has the hash of every file: `sha256sum -c SHA256SUMS`. `failures.jsonl` has the jobs without a "
-        "video, and why.",
+        "`SHA256SUMS` has the hash of every file: `sha256sum -c SHA256SUMS`.",
+        "`failures.jsonl` has the jobs without a video, and why.",
     ]
 
 

@@ -31,6 +31,19 @@ class Splits:
         lot = int(prompt_sha256[:16], 16)
         return next(name for name, bound in zip(self.names, self.bounds, strict=True) if lot < bound)
 
+    @property
+    def rule(self) -> str:
+        """The rule in words."""
+        if len(self.names) == 1:
+            return "All videos are in one split."
+        last = 0
+        parts = []
+        for name, bound in zip(self.names, self.bounds, strict=True):
+            parts.append(f"`{name}` from {last / _ALL:.6g} up to {bound / _ALL:.6g}")
+            last = bound
+        lot = "the first 16 digits of its `prompt_sha256`, as a fraction of 2**64"
+        return f"A video's split follows from {lot}: {', '.join(parts)}. So all videos of a prompt are together."
+
 
 ONE = Splits(("train",), (_ALL,))
 

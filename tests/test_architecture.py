@@ -21,12 +21,13 @@ FLOORS = [
        drafts making matrix advice images references edits explaining
        profile soundness bodies culprits outcomes credential mp4 events evidence decisions policies plan limits
        blocking retrying summary actions breakers listing matching answers audits sidecars clock rules annotations
-       comparing symptoms diagnosis outlines""",
+       comparing symptoms diagnosis outlines boxes rows splits sharding cards""",
     """client probing network shipped providers files folder including parquet pages starter inputs outputs custody
-       ledger simulator""",
-    "steps runner supervision fixing preparation reconciliation surroundings inquiry rebuilding examining",
-    "commands resolving aftercare authoring doctor",
-    "render progress documents stories descriptions options replies servers manifests keeping cli",
+       staging ledger simulator""",
+    """steps runner supervision fixing preparation reconciliation surroundings inquiry rebuilding examining
+       formats replacing""",
+    "commands resolving aftercare authoring doctor delivery",
+    "render progress documents stories descriptions options replies servers manifests keeping handouts results cli",
     "__main__",
 ]
 #: Modules on these floors may import one another, but never in a circle.
@@ -45,6 +46,8 @@ ACROSS = {
     ("including", "folder"),
     ("inputs", "outputs"),
     ("simulator", "shipped"),
+    ("staging", "custody"),
+    ("staging", "outputs"),
     ("runner", "steps"),
     ("steps", "reconciliation"),
     ("cli", "progress"),
@@ -64,6 +67,12 @@ ACROSS = {
     ("cli", "servers"),
     ("cli", "manifests"),
     ("cli", "keeping"),
+    ("cli", "results"),
+    ("handouts", "render"),
+    ("results", "handouts"),
+    ("results", "options"),
+    ("results", "render"),
+    ("results", "replies"),
     ("keeping", "documents"),
     ("keeping", "options"),
     ("keeping", "render"),
@@ -87,12 +96,12 @@ ACROSS = {
 LIBRARIES = {
     "asyncio": "",
     "av": "simulator",
-    "click": "cli options replies servers manifests keeping",
+    "click": "cli options replies servers manifests keeping results",
     "httpx": "client network probing",
     "jsonschema": "sayings validation simulator.refusals",
     "PIL": "simulator",
     "pyarrow": "parquet",
-    "rich": "render progress stories descriptions",
+    "rich": "render progress stories descriptions handouts",
     "sqlite3": "ledger simulator.store",
     "starlette": "simulator",
     "tenacity": "retrying",
