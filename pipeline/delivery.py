@@ -36,8 +36,9 @@ Observer = Callable[[int], None]
 class Wanted:
     """What a person wants exported, in which format, and where to.
 
-    ``shards`` None: as many as the export before had, or as the size suggests. ``quick``: of a video that is linked,
-    or stays where it is, the length and the structure are looked at and not every byte.
+    ``picked``: only what a person has picked. ``shards`` None: as many as the export before had, or as the size
+    suggests. ``quick``: of a video that is linked, or stays where it is, the length and the structure are looked at
+    and not every byte.
     """
 
     form: str
@@ -46,6 +47,7 @@ class Wanted:
     shards: int | None = None
     renames: Mapping[str, str] = field(default_factory=dict)
     licence: str | None = None
+    picked: bool = False
     quick: bool = False
 
     @property
@@ -112,7 +114,7 @@ def export(target: Path, options: Options, wanted: Wanted, observe: Observer = l
             for job, heard in reading.by_name(connection):
                 fitting = [word for word in words if fits(job, word)]
                 words.update(dict.fromkeys(fitting, True))
-                if fitting or not words:
+                if (fitting or not words) and (job.picked or not wanted.picked):
                     packing.take(job, heard)
                     observe(sum(packing.videos.values()))
             for word, fitted in words.items():

@@ -19,6 +19,7 @@ from pipeline.splits import ONE, splits
 @click.option("--format", "form", type=click.Choice(list(FORMATS)), required=True, help="What the folder is to be.")
 @click.option("--to", type=click.Path(path_type=Path), required=True, metavar="DIR", help="Where it is to be.")
 @click.option("--select", multiple=True, metavar="GLOB|tag:TAG", help="Export only jobs that fit. Repeatable.")
+@click.option("--picked", is_flag=True, help="Export only videos that were picked.")
 @click.option("--splits", "shares", metavar="NAME=SHARE,...", help="Split by the prompt: train=0.8,test=0.2.")
 @click.option("--shards", type=click.IntRange(1, sharding.MOST), metavar="N", help="Tar files for each split.")
 @click.option("--rename", "renames", multiple=True, metavar="OLD=NEW", help="Call a column otherwise. Repeatable.")
@@ -31,6 +32,7 @@ def export(
     as_json: bool,
     form: str,
     to: Path,
+    picked: bool,
     shares: str | None,
     shards: int | None,
     renames: Sequence[str],
@@ -40,7 +42,7 @@ def export(
 ) -> int:
     """Make a dataset of the finished videos, also while a run goes on. Run it again to bring it up to date."""
     called = dict(_pair(text) for text in renames)
-    wanted = Wanted(form, to, splits(shares) if shares else ONE, shards, called, licence, quick)
+    wanted = Wanted(form, to, splits(shares) if shares else ONE, shards, called, licence, picked, quick)
     with handouts.counting(render.terminal(stderr=True)) as observe:
         found = delivery.export(target, options_of(**options), wanted, observe)
     answer_with(as_json, handouts.export_document, handouts.export, found)
