@@ -16,7 +16,7 @@ JOBS = [replace(spec(number, f"Shot {number % 3}"), tags=("odd",) * (number % 2)
 FAST = {"requests_per_minute": 6000, "polls_per_second": 100}
 
 
-@pytest.mark.parametrize("form", ["jsonl", "videofolder", "webdataset"])
+@pytest.mark.parametrize("form", ["videofolder", "webdataset"])
 async def test_at_any_moment_all_that_is_done_is_whole(world: World, tmp_path: Path, form: str) -> None:
     made, exports = tmp_path / "datasets" / form, list[int]()
 
@@ -29,7 +29,7 @@ async def test_at_any_moment_all_that_is_done_is_whole(world: World, tmp_path: P
         exports.append(len(done))
         if form == "webdataset":
             return
-        rows = lines(whole.get("videos.jsonl", whole.get("data/train/metadata.jsonl", b"")))
+        rows = lines(whole.get("data/train/metadata.jsonl", b""))
         assert {row["id"] for row in rows} == done
         for row in rows:
             ROW.validate(row)
