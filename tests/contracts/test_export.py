@@ -23,13 +23,15 @@ from jsonschema import Draft202012Validator
 from rendered import ROW, assert_whole, files, lines, render, spec
 
 from pipeline import shipped
+from pipeline.custody import Clip
 from pipeline.delivery import Exported, Wanted, export
 from pipeline.errors import LedgerError, UsageError
 from pipeline.formats import FORMATS
+from pipeline.mp4 import Mp4
 from pipeline.preparation import Options
 from pipeline.rows import COLUMNS, NAMES
 from pipeline.splits import splits
-from pipeline.staging import staged
+from pipeline.staging import Tree, exchanged, staged
 
 HOSTILE = '=cmd|" /C calc"!A0\n\u2028\u202e</script>, {{ x }} \U0001f98a'
 THREE = splits("train=0.6,validation=0.2,test=0.2")
@@ -491,8 +493,10 @@ def test_without_a_ledger_nothing_is_made(tmp_path: Path) -> None:
 DIES = """\
 import os, resource, signal, sys
 from pathlib import Path
+from pipeline.custody import Clip
 from pipeline.delivery import Wanted, export
 from pipeline.errors import StorageError
+from pipeline.mp4 import Mp4
 from pipeline.preparation import Options
 
 campaign = Path(sys.argv[1])
@@ -567,6 +571,36 @@ def test_who_dies_between_two_renames_loses_nothing(tmp_path: Path) -> None:
     assert files(tmp_path) == {"made/file": b"one"}
 
 
+def test_two_folders_change_their_places(tmp_path: Path) -> None:
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_text(name)
+    if exchanged(tmp_path / "one", tmp_path / "other"):
+        assert files(tmp_path) == {"one/file": b"other", "other/file": b"one"}
+        with pytest.raises(FileNotFoundError):
+            exchanged(tmp_path / "one", tmp_path / "nothing")
+    else:
+        assert files(tmp_path) == {"one/file": b"one", "other/file": b"other"}
+
+
+@pytest.mark.parametrize("swapped", [True, False])
+def test_only_the_file_that_was_looked_at_is_taken(tmp_path: Path, clip: bytes, swapped: bool) -> None:
+    """Its name may be another file's by the time that it is linked, and its bytes others when they are copied."""
+    looked_at, now = tmp_path / "looked-at.mp4", tmp_path / "now.mp4"
+    looked_at.write_bytes(clip)
+    now.write_bytes(b"another" if swapped else clip)
+    (tmp_path / "made").mkdir()
+    tree = Tree(tmp_path / "made")
+    with looked_at.open("rb") as file:
+        one = Clip(now, file, Mp4(64, 48, 4.0))
+        sha256 = hashlib.sha256(clip).hexdigest()
+        assert tree.place("a.mp4", one, sha256)
+        assert not tree.place("b.mp4", one, "0" * 64)
+    tree.close()
+    assert (tree.linked, tree.copied) == (0, 1)
+    assert assert_whole(tmp_path / "made")["a.mp4"] == clip
+
+
 # --- the command ---
 
 
@@ -619,3 +653,14 @@ def test_the_command_names_what_it_left_out(campaign: Path, tmp_path: Path) -> N
 def test_a_wrong_command_line_makes_nothing(campaign: Path, tmp_path: Path, arguments: list[str]) -> None:
     assert call(tmp_path, "export", "outputs/spring", *arguments).returncode == 2
     assert names(tmp_path) == ["outputs"]
+
+
+# --- the page ---
+
+
+def test_the_page_has_the_columns_and_the_formats() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "export.md").read_text("utf-8")
+    for column in COLUMNS:
+        assert f"| `{column.name}` | {column.kind.value} | {column.meaning} |\n" in page
+    assert page.count("\n| `") == len(COLUMNS) + len(FORMATS)
+    assert all(f"| `{form}` |" in page for form in FORMATS)
