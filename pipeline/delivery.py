@@ -109,7 +109,7 @@ def export(target: Path, options: Options, wanted: Wanted, observe: Observer = l
         before = replacing.before(place, campaign=name, form=wanted.form)
         shards = wanted.shards or (before and before.shards) or sharding.shards_for(reading.recorded_bytes(connection))
         with staged(place) as stage:
-            packing = _Packing(stage, wanted, Shape(called, shards), custody, settings.get("provider", ""))
+            packing = _Packing(stage, wanted, Shape(called, shards), custody, settings.get("provider") or "")
             words = dict.fromkeys(options.select, False)
             for job, heard in reading.by_name(connection):
                 fitting = [word for word in words if fits(job, word)]

@@ -7,11 +7,13 @@ import io
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 import tarfile
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -381,6 +383,19 @@ def test_an_export_stays_where_the_next_one_would_leave_a_video_out(campaign: Pa
     done = exported(campaign, "videofolder", made)
     assert (done.placed, done.exit_code) == (False, 1)
     assert assert_whole(made) == before
+
+
+def test_of_two_requests_of_one_name_one_is_exported_and_the_other_named(
+    campaign: Path, tmp_path: Path, goes_on: Callable[[str], None]
+) -> None:
+    """A ledger that was rebuilt from sidecars does not know which of them the manifest asks for, until it is run."""
+    goes_on("fewer")
+    with closing(sqlite3.connect(campaign / "ledger.db", isolation_level=None)) as connection:
+        connection.execute("UPDATE jobs SET orphaned = 0")
+    for form in ("videofolder", "webdataset"):
+        done = exported(campaign, form, tmp_path / form)
+        assert [one.job for one in done.left_out] == ["shot-0#1"]
+        assert len([row for row in rows_of(form, assert_whole(tmp_path / form)) if row["id"] == "shot-0#1"]) == 1
 
 
 @pytest.mark.parametrize(("form", "seen"), [("jsonl", False), ("videofolder", False), ("webdataset", True)])
