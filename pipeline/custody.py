@@ -45,6 +45,15 @@ class Fault:
     message: str
 
 
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """A video that is as recorded, opened: close its file. ``path`` is where it was found, ``found`` what it is."""
+
+    path: Path
+    file: BufferedReader
+    found: mp4.Mp4
+
+
 class Custody:
     """The videos in one folder of a campaign, for reading. Use as a context manager; without the folder it is empty."""
 
@@ -78,10 +87,33 @@ class Custody:
     def faults(self, job: Job) -> Iterator[Fault]:
         """Yield how the files of a job that is done differ from what the ledger says of them."""
         path = job.path or ""
-        beside = sidecar_path(path)
-        for place, (wrong, message) in ((path, self._video_fault(job, path)), (beside, self._sidecar_fault(job, path))):
-            if wrong is not None:
-                yield Fault(job.name, place, wrong, message)
+        video = self.clip(job)
+        if isinstance(video, Fault):
+            yield video
+        else:
+            video.file.close()
+        wrong, message = self._sidecar_fault(job, path)
+        if wrong is not None:
+            yield Fault(job.name, sidecar_path(path), wrong, message)
+
+    def clip(self, job: Job, *, quick: bool = False) -> Clip | Fault:
+        """Return the video of a job that is done, or what is wrong with it. ``quick``: its bytes are not hashed."""
+        path = job.path or ""
+        try:
+            file = self._open(path)
+        except OSError as error:
+            return Fault(job.name, path, *_unopened(error, Wrong.MISSING))
+        try:
+            found = _as_recorded(file, job, quick=quick)
+        except OSError as error:
+            found = _unopened(error, Wrong.MISSING)
+        except BaseException:
+            file.close()
+            raise
+        if isinstance(found, mp4.Mp4):
+            return Clip(self._folder.parent / path, file, found)
+        file.close()
+        return Fault(job.name, path, *found)
 
     def different(self, path: str, sha256: str, length: int | None = None) -> tuple[Wrong, str] | None:
         """Return how a file differs from these bytes; None where it does not."""
@@ -102,19 +134,6 @@ class Custody:
         """Return the bytes of a sidecar, and when it was written, in seconds since the epoch. Raises OSError."""
         with self._open(path) as file:
             return file.read(sidecars.MAX_BYTES + 1), os.fstat(file.fileno()).st_mtime
-
-    def _video_fault(self, job: Job, path: str) -> tuple[Wrong | None, str]:
-        try:
-            with self._open(path) as file:
-                size = os.fstat(file.fileno()).st_size
-                if size != job.bytes:
-                    return Wrong.CHANGED, f"it has {size:,} bytes, {job.bytes:,} were recorded"
-                if hashlib.file_digest(file, "sha256").hexdigest() != job.sha256:
-                    return Wrong.CHANGED, _OTHER_BYTES
-                found = mp4.inspect(file)
-        except OSError as error:
-            return _unopened(error, Wrong.MISSING)
-        return (Wrong.DAMAGED, f"it is no whole video: {found.reason}") if isinstance(found, mp4.NotMp4) else (None, "")
 
     def _sidecar_fault(self, job: Job, path: str) -> tuple[Wrong | None, str]:
         try:
@@ -147,6 +166,16 @@ class Custody:
 
     def _unreadable(self, error: OSError) -> None:
         raise StorageError(f"{self._folder}: {error.filename}: {error.strerror}") from error
+
+
+def _as_recorded(file: BufferedReader, job: Job, *, quick: bool) -> mp4.Mp4 | tuple[Wrong, str]:
+    size = os.fstat(file.fileno()).st_size
+    if size != job.bytes:
+        return Wrong.CHANGED, f"it has {size:,} bytes, {job.bytes:,} were recorded"
+    if not quick and hashlib.file_digest(file, "sha256").hexdigest() != job.sha256:
+        return Wrong.CHANGED, "its bytes are not those that were recorded: another sha256"
+    found = mp4.inspect(file)
+    return (Wrong.DAMAGED, f"it is no whole video: {found.reason}") if isinstance(found, mp4.NotMp4) else found
 
 
 def sidecar_path(path: str) -> str:

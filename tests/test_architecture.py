@@ -18,16 +18,17 @@ PACKAGE = ROOT / "pipeline"
 FLOORS = [
     "errors jobs envelopes classes videos",
     """source document syntax scalars sayings hints templates tables naming filenames validation expansion manifest
-       drafts making matrix advice images references edits explaining
-       profile soundness bodies culprits outcomes credential mp4 events evidence decisions policies plan limits
-       choices pinning blocking retrying summary actions breakers listing matching answers audits sidecars clock rules
-       annotations comparing symptoms diagnosis outlines""",
+       drafts making matrix advice images references edits explaining profile soundness bodies culprits outcomes
+       credential mp4 events evidence decisions policies plan limits choices pinning blocking retrying summary
+       actions breakers listing matching answers audits sidecars clock rules annotations comparing symptoms
+       diagnosis outlines boxes rows splits sharding cards""",
     """client probing network shipped providers files folder including parquet pages starter inputs outputs custody
-       ledger simulator""",
-    """steps runner supervision fixing preparation reconciliation surroundings inquiry rebuilding examining
-       rejections locks""",
-    "commands resolving aftercare authoring doctor selecting locking",
-    "render progress documents stories handover descriptions options replies servers manifests keeping cli",
+       staging ledger simulator""",
+    """steps runner supervision fixing preparation reconciliation surroundings inquiry rebuilding examining formats
+       replacing rejections locks""",
+    "commands resolving aftercare authoring doctor delivery selecting locking",
+    """render progress documents stories handover descriptions options replies servers manifests keeping handouts
+       results cli""",
     "__main__",
 ]
 #: Modules on these floors may import one another, but never in a circle.
@@ -46,6 +47,8 @@ ACROSS = {
     ("including", "folder"),
     ("inputs", "outputs"),
     ("simulator", "shipped"),
+    ("staging", "custody"),
+    ("staging", "outputs"),
     ("runner", "steps"),
     ("steps", "reconciliation"),
     ("cli", "progress"),
@@ -68,6 +71,12 @@ ACROSS = {
     ("cli", "servers"),
     ("cli", "manifests"),
     ("cli", "keeping"),
+    ("cli", "results"),
+    ("handouts", "render"),
+    ("results", "handouts"),
+    ("results", "options"),
+    ("results", "render"),
+    ("results", "replies"),
     ("handover", "render"),
     ("keeping", "documents"),
     ("keeping", "handover"),
@@ -93,12 +102,12 @@ ACROSS = {
 LIBRARIES = {
     "asyncio": "",
     "av": "simulator",
-    "click": "cli options replies servers manifests keeping",
+    "click": "cli options replies servers manifests keeping results",
     "httpx": "client network probing",
     "jsonschema": "sayings validation simulator.refusals",
     "PIL": "simulator",
     "pyarrow": "parquet",
-    "rich": "render progress stories handover descriptions",
+    "rich": "render progress stories handover descriptions handouts",
     "sqlite3": "ledger simulator.store",
     "starlette": "simulator",
     "tenacity": "retrying",

@@ -65,6 +65,18 @@ def jobs(connection: sqlite3.Connection, states: Collection[State] = tuple(State
         yield from rows
 
 
+def by_name(connection: sqlite3.Connection) -> Iterator[tuple[Job, float | None]]:
+    """Yield all jobs by name, each with the time when it was last heard to be completed.
+
+    One query, so all are as they were at one instant, and the order does not tell how the ledger came to be. Until
+    it has been read to its end, a run's log only grows.
+    """
+    heard = "SELECT max(at) FROM events WHERE job = jobs.id AND kind = 'completed'"
+    query = f"SELECT ({heard}), {', '.join(COLUMNS)} FROM jobs ORDER BY name, request_hash"  # noqa: S608  # our own words
+    for row in connection.execute(query):
+        yield job_from(row[1:]), row[0]
+
+
 def page(connection: sqlite3.Connection, states: Collection[State], after: int) -> tuple[list[Job], int | None]:
     """Return the next jobs, and what to go on ``after``: None at the end."""
     marks = ", ".join("?" * len(states))
@@ -136,6 +148,12 @@ def budget(connection: sqlite3.Connection) -> float | None:
     """Return what the campaign may cost, or None where nobody said."""
     (most,) = connection.execute("SELECT max_cost FROM account").fetchone()
     return None if most is None else float(most)
+
+
+def recorded_bytes(connection: sqlite3.Connection) -> int:
+    """Return the length of all finished videos that the manifest asks for."""
+    query = "SELECT coalesce(sum(bytes), 0) FROM jobs WHERE state = 'done' AND NOT orphaned"
+    return int(connection.execute(query).fetchone()[0])
 
 
 def settings(connection: sqlite3.Connection) -> Mapping[str, Any]:
