@@ -21,8 +21,8 @@ from pipeline.blocking import in_threads
 from pipeline.breakers import Signals, Stop
 from pipeline.client import POSTS_AT_ONCE, VideosClient
 from pipeline.clock import steady
-from pipeline.errors import LedgerError, StorageError
-from pipeline.events import Renamed
+from pipeline.errors import CallsheetError, LedgerError, StorageError
+from pipeline.events import Event, Renamed
 from pipeline.files import Loaded
 from pipeline.jobs import Failure, Job, State
 from pipeline.ledger import reading
@@ -30,6 +30,8 @@ from pipeline.ledger.home import moved_in, was_run
 from pipeline.ledger.lock import Lock, run_lock
 from pipeline.ledger.store import SqliteLedger
 from pipeline.limits import Adaptive, Contact, Places, RateLimiter, Slots
+from pipeline.onlookers import Begun, Progress
+from pipeline.plan import Fate
 from pipeline.policies import policy
 from pipeline.preparation import (
     Campaign,
@@ -47,11 +49,19 @@ from pipeline.reconciliation import Reconciler
 from pipeline.runner import Run
 from pipeline.steps import Tools
 from pipeline.summary import Status
-from pipeline.supervision import Progress, attended
+from pipeline.supervision import attended
 from pipeline.surroundings import campaign_of, faults_of, rescue_folders, simulator, storable
+from pipeline.tally import Gauges, Tally
 
 _STRICT_RULES = "sora-request"
-_EXITS = dict.fromkeys(Stop, 69) | {Stop.AUTH: 4, Stop.QUOTA: 4, Stop.BUDGET: 6, Stop.DISK: 5}
+_EXITS = dict.fromkeys(Stop, 69) | {
+    Stop.AUTH: 4,
+    Stop.QUOTA: 4,
+    Stop.BUDGET: 6,
+    Stop.FAILURES: 6,
+    Stop.CANARY: 6,
+    Stop.DISK: 5,
+}
 _GRAVEST_FIRST = (5, 4, 6, 3, 69, 1, 0)
 # It goes on while the machine sleeps: on Linux by this name, on macOS by the other.
 _SINCE_BOOT = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
@@ -109,9 +119,20 @@ async def run(cleared: Cleared, *, progress: Progress) -> Ended:
             warning = await _move_in(ledger, campaign, lock, takeover=cleared.options.takeover)
             if warning is not None:
                 progress.note(f"Taking over: {warning}.")
-            return await _run(cleared, ledger, now, progress)
+            end = await _run(cleared, ledger, now, progress)
+        except CallsheetError as error:
+            progress.ended(error.exit_code, None, None, str(error))
+            raise
+        else:
+            progress.ended(end.exit_code, end.stop, end.signal)
+            return end
         finally:
             ledger.close()
+
+
+def stopped(end: Ended, stop: Stop) -> Ended:
+    """Return the end of a run after which no other one follows, for this reason."""
+    return replace(end, exit_code=min(end.exit_code, _EXITS[stop], key=_GRAVEST_FIRST.index), stop=stop)
 
 
 def _refuse_to_begin_anew(campaign: Campaign, lock: Lock) -> None:
@@ -152,8 +173,9 @@ async def _run(cleared: Cleared, ledger: SqliteLedger, now: Callable[[], float],
         check_address(prepared.plan, cleared.base_url, key, listing=able.list, same_account=same_account)
         campaign.outputs.probe()
     await _enrol(ledger, prepared, cleared.options)
-    progress.started(_status(campaign))
-    signals = Signals(Contact())
+    begun = _begun(prepared, now)
+    progress.started(begun)
+    signals = Signals(Contact(), cleared.options.tolerance)
     if not prepared.plan.has_work:
         return _ended(_status(campaign), signals, prepared.selected, None)
     rules = providers.request_schema(profile.request)
@@ -166,6 +188,7 @@ async def _run(cleared: Cleared, ledger: SqliteLedger, now: Callable[[], float],
             downloads=limits.downloads,
             app=app,
             network=cleared.options.network,
+            heard=progress.heard,
         ) as client:
             work = Run(
                 ledger=ledger,
@@ -175,10 +198,34 @@ async def _run(cleared: Cleared, ledger: SqliteLedger, now: Callable[[], float],
                     profile, retry=prepared.loaded.manifest.retry, resubmit_absent=cleared.options.resubmit_absent
                 ),
                 wanted=lambda job: job.name in prepared.selected,
-                observe=progress.observe,
+                observe=partial(_observe, begun, progress),
             )
-            received = await attended(work, signals, progress, grace=cleared.options.grace)
+            gauges, grace = partial(_gauges, begun, work), cleared.options.grace
+            try:
+                received = await attended(work, signals, progress, gauges=gauges, grace=grace)
+            finally:
+                gauges()
     return _ended(_status(campaign), signals, prepared.selected, received)
+
+
+def _begun(prepared: Prepared, now: Callable[[], float]) -> Begun:
+    campaign, submitted = prepared.campaign, prepared.plan.of(Fate.SUBMIT)
+    with reading.opened(campaign.ledger) as connection:
+        renders = reading.renders(connection)
+    wanted = sum(item.job is None or item.job.state is State.PLANNED for item in submitted)
+    tally = Tally.begun(_status(campaign), todo=wanted, renders=renders, now=now())
+    return Begun(str(campaign.folder.absolute()), wanted, tally, now)
+
+
+def _observe(begun: Begun, progress: Progress, before: Job, event: Event, after: Job) -> None:
+    begun.tally.observe(before, event, after, begun.now())
+    progress.observe(before, event, after)
+
+
+def _gauges(begun: Begun, work: Run) -> Gauges:
+    found = work.gauges()
+    begun.tally.beat(found, begun.now())
+    return found
 
 
 def _tools(
@@ -278,7 +325,8 @@ async def _enrol(ledger: SqliteLedger, prepared: Prepared, options: Options) -> 
 
 def _ended(status: Status, signals: Signals, selected: frozenset[str], received: int | None) -> Ended:
     code = status.exit_code(selected)
-    if signals.stop is not None:
+    # A last job that fails stops nothing.
+    if signals.stop is not None and (signals.stop is not Stop.FAILURES or status.is_unfinished(selected)):
         code = min(code, _EXITS[signals.stop], key=_GRAVEST_FIRST.index)
     if received is not None:
         code = 128 + received

@@ -3,52 +3,33 @@
 import os
 import signal
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Protocol
 
 import anyio
 
 from pipeline.breakers import Signals
 from pipeline.errors import CallsheetError
-from pipeline.events import Event
-from pipeline.jobs import Job
-from pipeline.summary import Status
-
-
-class Progress(Protocol):
-    """Shows a run to people. Nothing that it does may reach back into the run."""
-
-    interval: float
-    """Seconds between two beats."""
-
-    def note(self, text: str) -> None:
-        """Something that people should know before the run starts."""
-        ...
-
-    def started(self, status: Status) -> None: ...
-    def observe(self, before: Job, event: Event, after: Job) -> None: ...
-    def beat(self) -> None: ...
-    def stopping(self, downloads: int) -> None:
-        """A signal came: submissions are being recorded, and so many downloads finished."""
-        ...
-
-    def left(self) -> None:
-        """The run leaves without waiting any longer."""
-        ...
+from pipeline.onlookers import Progress
+from pipeline.tally import Gauges
 
 
 async def attended(
-    work: Callable[[], Awaitable[None]], signals: Signals, progress: Progress, *, grace: float
+    work: Callable[[], Awaitable[None]],
+    signals: Signals,
+    progress: Progress,
+    *,
+    gauges: Callable[[], Gauges],
+    grace: float,
 ) -> int | None:
     """Do the work; return the signal that ended it early, if one did.
 
-    ``grace``: seconds that POSTs and downloads in flight get after a signal. A POST that has no answer then is in
-    doubt, and its intent is on disk.
+    ``gauges`` says at each beat what it is at. ``grace``: seconds that POSTs and downloads in flight get after a
+    signal. A POST that has no answer then is in doubt, and its intent is on disk.
     """
     received: list[int] = []
     try:
         async with anyio.create_task_group() as group:
             group.start_soon(_heed_signals, signals, progress, received, grace)
-            group.start_soon(_beat, progress)
+            group.start_soon(_beat, progress, gauges)
             await work()
             group.cancel_scope.cancel()
     except BaseExceptionGroup as failures:
@@ -94,7 +75,7 @@ async def _heed_signals(signals: Signals, progress: Progress, received: list[int
         os._exit(128 + received[0])
 
 
-async def _beat(progress: Progress) -> None:
+async def _beat(progress: Progress, gauges: Callable[[], Gauges]) -> None:
     while True:
+        progress.beat(gauges())
         await anyio.sleep(progress.interval)
-        progress.beat()

@@ -13,6 +13,8 @@ from pipeline.ledger import schema
 from pipeline.ledger.rows import COLUMNS, job_from
 
 _PAGE = 1000
+_RECENT = 20_000  # events
+_RENDERS = 500
 _SELECT = f"SELECT id, {', '.join(COLUMNS)} FROM jobs"  # noqa: S608  # column names of our own
 
 
@@ -101,6 +103,17 @@ def events(connection: sqlite3.Connection, job: Job) -> list[Entry]:
         (job.name, job.request_hash),
     )
     return [Entry(at, kind, State(state), json.loads(data), raw) for at, kind, state, data, raw in rows]
+
+
+def renders(connection: sqlite3.Connection) -> tuple[float, ...]:
+    """Return the seconds that the last jobs took at the server, oldest first: some, not all of a long history."""
+    rows = connection.execute(
+        "SELECT e.at - j.submitted_at FROM events e JOIN jobs j ON j.id = e.job"
+        " WHERE e.kind = 'completed' AND e.at >= j.submitted_at AND e.id > (SELECT max(id) FROM events) - ?"
+        " ORDER BY e.id DESC LIMIT ?",
+        (_RECENT, _RENDERS),
+    )
+    return tuple(seconds for (seconds,) in rows)[::-1]
 
 
 def budget(connection: sqlite3.Connection) -> float | None:
