@@ -6,7 +6,7 @@ A breaker that has opened stays open for this run: the next run, which a person 
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from math import inf
 
@@ -87,6 +87,7 @@ class Signals:
         self.download_seconds: float | None = None
         self._tolerance = tolerance or Tolerance()
         self._failed = self._finished = 0
+        self._last: Failure | None = None
         self._refused: list[Job] = []
         self._doubts: set[tuple[str, int]] = set()
         self._polls: deque[tuple[float, str | None]] = deque()
@@ -130,10 +131,12 @@ class Signals:
         failed = job.state in OVER
         self._failed += failed
         self._finished += failed or job.state is State.DONE
-        if failed and self._tolerance.is_exceeded(self._failed, self._finished):
-            words = f"{self._failed} of {self._finished} that are over; the last one was {job.name}"
-            kind = job.failure.kind if job.failure else FailureKind.SERVER
-            self.no_more_submits(Stop.FAILURES, Failure(kind, words))
+        if failed and job.failure is not None:
+            self._last = job.failure
+        if self._tolerance.is_exceeded(self._failed, self._finished):
+            words = f"{self._failed} of the {self._finished} that are over in this run; the last one: "
+            last = self._last or Failure(FailureKind.SERVER, "unknown")
+            self.no_more_submits(Stop.FAILURES, replace(last, message=words + last.message))
 
     def polled(self, now: float, video_id: str, failure: Failure | None) -> None:
         """Note whether a poll found its job: a server that forgets many of them is not given more."""

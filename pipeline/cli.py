@@ -85,9 +85,14 @@ def run(manifest: Path, as_json: bool, canary: int | None, **options: Any) -> in
 
 @cli.command()
 @taking(TARGET, JSON, OUTPUT)
-def status(target: Path, as_json: bool, **options: Any) -> int:
+@click.option("--watch", is_flag=True, help="Show it again and again, until all is finished and nobody runs it.")
+def status(target: Path, as_json: bool, watch: bool, **options: Any) -> int:
     """Show where a campaign stands, also while it runs. Takes the manifest or the campaign's folder."""
-    answer_with(as_json, summary.status_document, render.status, commands.status(target, options_of(**options)))
+    if watch and as_json:
+        raise click.UsageError("--watch and --json exclude each other; `run --events FILE` is for programs")
+    chosen = options_of(**options)
+    found = attending.watch(render.terminal(stderr=False), target, chosen) if watch else commands.status(target, chosen)
+    answer_with(as_json, summary.status_document, render.status, found)
     return 0
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
 from rich.cells import cell_len
-from rich.console import Console, Group
+from rich.console import Console, ConsoleDimensions, Group
 from rich.live import Live
 from rich.text import Text
 
@@ -15,6 +15,7 @@ from pipeline.jobs import Job
 from pipeline.onlookers import Begun, Progress
 from pipeline.render import safe
 from pipeline.tally import Gauges, Tally
+from pipeline.watching import View
 
 _LABEL = 11
 _WIDEST_BAR = 40
@@ -27,7 +28,9 @@ class Screen:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._live = self._opened()
-        self._drawn: tuple[int, int] | None = None
+        self._size = console.size
+        self._widest = self._lines = 0
+        self._scrolled = False
         self._closed = False
 
     def draw(self, lines: Sequence[Text]) -> None:
@@ -35,10 +38,9 @@ class Screen:
         if self._closed:
             return
         with suppress(OSError):  # the terminal is gone, the run is not
-            if self._drawn is not None and self._drawn[0] > self._console.width:
-                self._begin_anew()
+            self._heed_size(self._console.size)
             self._live.update(Group(*lines), refresh=True)
-            self._drawn = max((line.cell_len for line in lines), default=0), len(lines)
+            self._widest, self._lines = max((line.cell_len for line in lines), default=0), len(lines)
 
     def close(self) -> None:
         """Give the terminal back as it was."""
@@ -53,8 +55,18 @@ class Screen:
             live.start()
         return live
 
-    def _begin_anew(self) -> None:
-        """Clear the screen: lines that were wider than the terminal is now may have become several, or not."""
+    def _heed_size(self, size: ConsoleDimensions) -> None:
+        """Clear the screen where nobody can tell any more where the lines are.
+
+        Those that were wider than the terminal is now may have become several, or not; and those that a lower one has
+        scrolled away come back with a higher one.
+        """
+        if size == self._size:
+            return
+        self._size = size
+        self._scrolled = self._scrolled or self._lines >= size.height
+        if not self._scrolled and self._widest <= size.width:
+            return
         self._console.clear()
         self._live.stop()
         self._live = self._opened()
@@ -111,29 +123,46 @@ class LiveProgress(Progress):
 
 
 def table(tally: Tally, problems: Iterable[Job], now: float, width: int, height: int) -> list[Text]:
-    """Return the lines of the table: none wider than the terminal, and fewer of them than it has."""
+    """Return the lines of the table: none wider than the terminal, and fewer of them than it has.
+
+    Where it is low, the problems go first; then every row has one line, and ends where the terminal does.
+    """
     width -= 1  # in the last column some terminals begin a new line
-    gauges = tally.gauges
-    lines = [_cut(Text(safe(tally.name, 60), "bold"), width), *_bar(tally, now, width)]
-    rows = {"Jobs": sentences.states(tally.counts)}
-    if gauges is not None:
-        rows["Submits"] = sentences.submits(tally, gauges, now)
-        rows["At server"] = [f"{gauges.in_flight:,} of {gauges.most_in_flight:,}"]
-        rows["Downloads"] = sentences.downloads(tally, gauges)
-    rows["Spent"] = sentences.money(tally)
-    for label, things in rows.items():
-        lines += _row(label, things, width)
+    name = _cut(Text(safe(tally.name, 60), "bold"), width)
+    rows = _rows(tally, now)
+    lines = [name, *_bar(tally, now, width)]
+    lines += [line for label, things in rows.items() for line in _row(label, things, width)]
+    if len(lines) >= height:
+        lines = [name, *_bar(tally, now, width)[:1]]
+        lines += [_cut(_labelled(label, ", ".join(things)), width) for label, things in rows.items()]
     shown = [_cut(Text(f"  {sentences.about(job, 200)}", "red"), width) for job in problems]
     if shown:
         lines += [Text("Last problems", "dim"), *shown]
     return lines[: max(1, height - 1)]
 
 
+def _rows(tally: Tally, now: float) -> dict[str, list[str]]:
+    gauges = tally.gauges
+    rows = {"Jobs": sentences.states(tally.counts), "Submits": sentences.submits(tally, gauges, now)}
+    if gauges is not None:
+        rows["At server"] = [f"{gauges.in_flight:,} of {gauges.most_in_flight:,}"]
+        rows["Downloads"] = sentences.downloads(tally, gauges)
+    return {**rows, "Spent": sentences.money(tally)}
+
+
+def watched(view: View, width: int, height: int) -> list[Text]:
+    """Return the lines of the table for whoever watches from elsewhere."""
+    last = _cut(Text(f"{sentences.run_by(view.holder)} Ctrl-C ends the watching, not the run.", "dim"), width - 1)
+    return [*table(view.tally, view.problems, view.now, width, max(2, height - 1)), last]
+
+
 def _bar(tally: Tally, now: float, width: int) -> list[Text]:
     """Return how much is done, as a bar and in numbers."""
     total, done = tally.total, tally.done
     share = done / total if total else 1.0
-    told = [f"{done:,} of {total:,}", sentences.elapsed(now - tally.began), sentences.left(tally, now)]
+    told = [f"{done:,} of {total:,}", sentences.left(tally, now)]
+    if tally.gauges is not None:
+        told.insert(1, sentences.elapsed(now - tally.began))
     room = width - len(", ".join(told)) - 1
     long = max(10, min(_WIDEST_BAR, room, width))
     full = int(share * long)
@@ -146,10 +175,11 @@ def _bar(tally: Tally, now: float, width: int) -> list[Text]:
 def _row(label: str, things: Sequence[str], width: int) -> list[Text]:
     """Return a label and what belongs to it, on as many lines as that takes."""
     lines = _packed(things, width - _LABEL)
-    return [
-        _cut(Text.assemble((f"{'' if number else label:{_LABEL}}", "dim"), line), width)
-        for number, line in enumerate(lines)
-    ]
+    return [_cut(_labelled("" if number else label, line), width) for number, line in enumerate(lines)]
+
+
+def _labelled(label: str, words: str) -> Text:
+    return Text.assemble((f"{label:{_LABEL}}", "dim"), words)
 
 
 def _packed(things: Sequence[str], width: int) -> list[str]:

@@ -94,7 +94,8 @@ class Logbook(Progress):
     def _sums(self) -> None:
         if self._begun is None:
             return
-        tally, gauges = self._begun.tally, self._before
+        tally = self._begun.tally
+        gauges = tally.gauges
         counts = {state.value: number for state, number in tally.counts.items() if number}
         at = {} if gauges is None else {"in_flight": gauges.in_flight, "downloads": gauges.downloads}
         bytes_received = gauges and gauges.received

@@ -6,6 +6,7 @@ Every foreign string goes through ``render.safe``.
 from collections.abc import Mapping
 
 from pipeline.jobs import FOR_A_PERSON, OVER, Job, State
+from pipeline.ledger.lock import Holder
 from pipeline.render import count, safe
 from pipeline.tally import Gauges, Tally
 
@@ -31,8 +32,10 @@ def states(counts: Mapping[State, int]) -> list[str]:
     return [f"{number:,} {words}" for words, number in numbers.items() if number] or ["nothing to do"]
 
 
-def submits(tally: Tally, gauges: Gauges, now: float) -> list[str]:
+def submits(tally: Tally, gauges: Gauges | None, now: float) -> list[str]:
     """Return how fast jobs are submitted, how fast they may be, and why they are not."""
+    if gauges is None:
+        return [f"{_short(tally.submits_per_minute(now))} a minute"]
     told = [f"{_short(tally.submits_per_minute(now))} a minute of {_short(gauges.rate)}"]
     if gauges.rate < gauges.most_rate:
         told.append(f"as the server wants; yours is {_short(gauges.most_rate)}")
@@ -68,6 +71,8 @@ def money(tally: Tally) -> list[str]:
 def left(tally: Tally, now: float) -> str:
     """Return how long it will take yet."""
     seconds = tally.remaining(now)
+    if seconds is None and tally.render is not None:
+        return "time left unknown while nothing is submitted"
     if seconds is None:
         return "time left unknown until some have rendered"
     return f"about {duration(seconds)} left" if seconds else "nothing left to render"
@@ -92,6 +97,14 @@ def stopping(counts: Mapping[State, int], downloads: int) -> str:
 def leaving(counts: Mapping[State, int]) -> str:
     submissions = counts.get(State.SUBMITTING, 0)
     return f"Left now. {count(submissions, 'submission')} unconfirmed: the next run looks into that first."
+
+
+def run_by(holder: Holder | None) -> str:
+    """Return who runs a campaign."""
+    if holder is None or holder.runs is False:
+        return "No run at the moment."
+    who = f"process {holder.pid} on {safe(holder.host, 40)}"
+    return f"Run by {who}." if holder.runs else f"Run by {who}, if that is still there."
 
 
 def duration(seconds: float) -> str:

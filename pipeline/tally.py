@@ -3,6 +3,7 @@
 from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import inf
 from statistics import median
 from typing import NamedTuple
 
@@ -90,6 +91,16 @@ class Tally:
             self.move(None, Standing.of(job))
             self._youngest = max(self._youngest, job.submitted_at or 0.0)
 
+    def seen(self, before: Standing | None, after: Job, ready: Iterable[float] = ()) -> Standing:
+        """Add what somebody else has recorded of a job, and when it was ready. Return what it adds now."""
+        standing = Standing.of(after)
+        self.move(before, standing)
+        self._youngest = max(self._youngest, after.submitted_at or 0.0)
+        if after.submitted_at is not None:
+            self.renders.extend(at - after.submitted_at for at in ready if at >= after.submitted_at)
+        self.todo = self.counts[State.PLANNED]
+        return standing
+
     def observe(self, before: Job, event: Event, after: Job, now: float) -> None:
         """Add what an event changes."""
         self.move(Standing.of(before), Standing.of(after))
@@ -161,16 +172,18 @@ class Tally:
         long as half of the renders took. After the last one its render is waited for.
         """
         gauges, render = self.gauges, self.render
-        todo = 0 if gauges is None or gauges.stop else max(0, self.todo)
-        rendering = sum(self.counts[state] for state in _AT_SERVER)
-        if not (todo or rendering):
+        todo = 0 if gauges is not None and gauges.stop else max(0, self.todo)
+        if not (todo or any(self.counts[state] for state in _AT_SERVER)):
             return 0.0
-        if gauges is None or render is None:
+        if render is None:
             return None
         if not todo:
             return max(0.0, self._youngest + render - now)
-        at_once = gauges.most_in_flight / render if render else gauges.rate / _MINUTE
-        return gauges.paused + todo / min(gauges.rate / _MINUTE, at_once) + render
+        # A watcher knows no limits, but what he sees.
+        rate, paused = (gauges.rate, gauges.paused) if gauges else (self.submits_per_minute(now), 0.0)
+        at_once = gauges.most_in_flight / render if gauges and render else inf
+        slowest = min(rate / _MINUTE, at_once)
+        return paused + todo / slowest + render if slowest else None
 
     @property
     def is_done(self) -> bool:

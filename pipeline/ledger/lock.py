@@ -7,7 +7,7 @@ import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pipeline.errors import LedgerError, LedgerLocked
 
@@ -50,6 +50,34 @@ def run_lock(path: Path) -> Iterator[Lock]:
         yield lock
     finally:
         os.close(descriptor)
+
+
+class Holder(NamedTuple):
+    """Who ran a campaign last. ``runs``: whether that process is there; None where it is one of another machine."""
+
+    pid: int
+    host: str
+    runs: bool | None
+
+
+def holder(path: Path) -> Holder | None:
+    """Return who holds the campaign or held it last, without touching the lock: a run that begins must find it free."""
+    try:
+        written = json.loads(path.read_bytes()[:4096])
+        pid, host = int(written["pid"]), str(written["host"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return Holder(pid, host, _is_there(pid) if host == socket.gethostname() else None)
+
+
+def _is_there(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return pid > 0
 
 
 def _read(descriptor: int) -> Mapping[str, Any]:

@@ -15,7 +15,7 @@ from pipeline.ledger.rows import COLUMNS, job_from
 _PAGE = 1000
 _RECENT = 20_000  # events
 _RENDERS = 500
-_SELECT = f"SELECT id, {', '.join(COLUMNS)} FROM jobs"  # noqa: S608  # column names of our own
+SELECT = f"SELECT id, {', '.join(COLUMNS)} FROM jobs"  # noqa: S608  # column names of our own
 
 
 class Entry(NamedTuple):
@@ -70,7 +70,7 @@ def jobs(connection: sqlite3.Connection, states: Collection[State] = tuple(State
 def page(connection: sqlite3.Connection, states: Collection[State], after: int) -> tuple[list[Job], int | None]:
     """Return the next jobs, and what to go on ``after``: None at the end."""
     marks = ", ".join("?" * len(states))
-    query = f"{_SELECT} WHERE state IN ({marks}) AND id > ? ORDER BY id LIMIT {_PAGE}"
+    query = f"{SELECT} WHERE state IN ({marks}) AND id > ? ORDER BY id LIMIT {_PAGE}"
     rows = connection.execute(query, (*states, after)).fetchall()
     return [job_from(row[1:]) for row in rows], rows[-1][0] if len(rows) == _PAGE else None
 
@@ -78,7 +78,7 @@ def page(connection: sqlite3.Connection, states: Collection[State], after: int) 
 def named(connection: sqlite3.Connection, word: str) -> list[Job]:
     """Return the jobs of this name, or those whose request's hash begins with it: with eight digits at least."""
     beginning = "length(?1) >= 8 AND substr(request_hash, 1, length(?1)) = ?1"
-    rows = connection.execute(f"{_SELECT} WHERE name = ?1 OR ({beginning}) ORDER BY id", (word,))
+    rows = connection.execute(f"{SELECT} WHERE name = ?1 OR ({beginning}) ORDER BY id", (word,))
     return [job_from(row[1:]) for row in rows]
 
 
