@@ -73,8 +73,8 @@ class PlainProgress(QuietProgress):
 def heartbeat(tally: Tally, now: float) -> str:
     """Return on one line how far a run is."""
     told = [", ".join(sentences.states(tally.counts))]
+    told.append(f"submits {', '.join(sentences.submits(tally, tally.gauges, now))}")
     if tally.gauges is not None:
-        told.append(f"submits {', '.join(sentences.submits(tally, tally.gauges, now))}")
         told.append(f"downloads {', '.join(sentences.downloads(tally, tally.gauges))}")
     return "; ".join([*told, f"spent {', '.join(sentences.money(tally))}", sentences.left(tally, now)])
 
