@@ -22,12 +22,13 @@ from pipeline.breakers import Signals, Stop
 from pipeline.client import POSTS_AT_ONCE, VideosClient
 from pipeline.clock import steady
 from pipeline.errors import CallsheetError, LedgerError, StorageError
-from pipeline.events import Event, Renamed
+from pipeline.events import Renamed
 from pipeline.files import Loaded
-from pipeline.jobs import Failure, Job, State
+from pipeline.jobs import Failure, State
 from pipeline.ledger import reading
 from pipeline.ledger.home import moved_in, was_run
 from pipeline.ledger.lock import Lock, run_lock
+from pipeline.ledger.rows import unfetched_setting
 from pipeline.ledger.store import SqliteLedger
 from pipeline.limits import Adaptive, Contact, Places, RateLimiter, Slots
 from pipeline.onlookers import Begun, Progress
@@ -49,8 +50,8 @@ from pipeline.reconciliation import Reconciler
 from pipeline.runner import Run
 from pipeline.steps import Tools
 from pipeline.summary import Status
-from pipeline.supervision import attended
-from pipeline.surroundings import campaign_of, faults_of, rescue_folders, simulator, storable
+from pipeline.supervision import Telling, attended
+from pipeline.surroundings import campaign_of, faults_of, rescue_folders, simulator, status_of, storable
 from pipeline.tally import Gauges, Tally
 
 _STRICT_RULES = "sora-request"
@@ -92,7 +93,7 @@ def plan(manifest: Path, options: Options) -> Prepared:
 
 def status(target: Path, options: Options) -> Status:
     """Return what the ledger of a manifest, or of a campaign's folder, says. Raises LedgerError where there is none."""
-    return _status(campaign_of(target, options.output))
+    return status_of(campaign_of(target, options.output))
 
 
 def cleared(manifest: Path, options: Options, *, confirm: Callable[[Prepared], bool]) -> Cleared:
@@ -173,11 +174,11 @@ async def _run(cleared: Cleared, ledger: SqliteLedger, now: Callable[[], float],
         check_address(prepared.plan, cleared.base_url, key, listing=able.list, same_account=same_account)
         campaign.outputs.probe()
     await _enrol(ledger, prepared, cleared.options)
-    begun = _begun(prepared, now)
-    progress.started(begun)
+    telling = Telling(_begun(prepared, now), progress)
+    progress.started(telling.begun)
     signals = Signals(Contact(), cleared.options.tolerance)
     if not prepared.plan.has_work:
-        return _ended(_status(campaign), signals, prepared.selected, None)
+        return _ended(status_of(campaign), signals, prepared.selected, None)
     rules = providers.request_schema(profile.request)
     bundled = simulator(campaign.simulator, rules, now=now) if cleared.url is None else nullcontext()
     with bundled as app:
@@ -198,14 +199,18 @@ async def _run(cleared: Cleared, ledger: SqliteLedger, now: Callable[[], float],
                     profile, retry=prepared.loaded.manifest.retry, resubmit_absent=cleared.options.resubmit_absent
                 ),
                 wanted=lambda job: job.name in prepared.selected,
-                observe=partial(_observe, begun, progress),
+                observe=telling.observe,
             )
-            gauges, grace = partial(_gauges, begun, work), cleared.options.grace
+
+            def gauges() -> Gauges:
+                return telling.at(work.gauges())
+
             try:
-                received = await attended(work, signals, progress, gauges=gauges, grace=grace)
+                received = await attended(work, signals, progress, gauges=gauges, grace=cleared.options.grace)
             finally:
                 gauges()
-    return _ended(_status(campaign), signals, prepared.selected, received)
+            await ledger.remember(unfetched=unfetched_setting(signals.unfetched))
+    return _ended(status_of(campaign), signals, prepared.selected, received)
 
 
 def _begun(prepared: Prepared, now: Callable[[], float]) -> Begun:
@@ -213,19 +218,8 @@ def _begun(prepared: Prepared, now: Callable[[], float]) -> Begun:
     with reading.opened(campaign.ledger) as connection:
         renders = reading.renders(connection)
     wanted = sum(item.job is None or item.job.state is State.PLANNED for item in submitted)
-    tally = Tally.begun(_status(campaign), todo=wanted, renders=renders, now=now())
+    tally = Tally.begun(status_of(campaign), todo=wanted, renders=renders, now=now())
     return Begun(str(campaign.folder.absolute()), wanted, tally, now)
-
-
-def _observe(begun: Begun, progress: Progress, before: Job, event: Event, after: Job) -> None:
-    begun.tally.observe(before, event, after, begun.now())
-    progress.observe(before, event, after)
-
-
-def _gauges(begun: Begun, work: Run) -> Gauges:
-    found = work.gauges()
-    begun.tally.beat(found, begun.now())
-    return found
 
 
 def _tools(
@@ -330,20 +324,4 @@ def _ended(status: Status, signals: Signals, selected: frozenset[str], received:
         code = min(code, _EXITS[signals.stop], key=_GRAVEST_FIRST.index)
     if received is not None:
         code = 128 + received
-    told = [replace(job, failure=_why_left(job, signals)) for job in status.jobs]
-    return Ended(replace(status, jobs=tuple(told)), code, signals.stop, signals.failure, received)
-
-
-def _why_left(job: Job, signals: Signals) -> Failure | None:
-    """Return why a job is not further: also what this run has heard of a video that the next one will ask for."""
-    left = signals.unfetched.get((job.name, job.request_hash)) if job.state is State.COMPLETED else None
-    return left or job.failure
-
-
-def _status(campaign: Campaign) -> Status:
-    with reading.opened(campaign.ledger) as connection:
-        settings, jobs = reading.settings(connection), tuple(reading.jobs(connection))
-        budget = reading.budget(connection)
-    # A run that died before its first commit has left no settings.
-    name, currency = settings.get("name", campaign.folder.name), settings.get("currency")
-    return Status(name, str(campaign.folder.absolute()), currency, jobs, budget)
+    return Ended(status, code, signals.stop, signals.failure, received)

@@ -3,13 +3,33 @@
 import os
 import signal
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
 
 import anyio
 
 from pipeline.breakers import Signals
 from pipeline.errors import CallsheetError
-from pipeline.onlookers import Progress
+from pipeline.events import Event
+from pipeline.jobs import Job
+from pipeline.onlookers import Begun, Progress
 from pipeline.tally import Gauges
+
+
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """Tells of a run, with sums that are up to date before anybody hears of it."""
+
+    begun: Begun
+    progress: Progress
+
+    def observe(self, before: Job, event: Event, after: Job) -> None:
+        self.begun.tally.observe(before, event, after, self.begun.now())
+        self.progress.observe(before, event, after)
+
+    def at(self, gauges: Gauges) -> Gauges:
+        """Take what the run is at, and return it."""
+        self.begun.tally.beat(gauges, self.begun.now())
+        return gauges
 
 
 async def attended(

@@ -20,7 +20,6 @@ from pipeline.breakers import Signals, Tolerance
 from pipeline.client import POSTS_AT_ONCE, VideosClient
 from pipeline.clock import steady
 from pipeline.credential import Secret
-from pipeline.events import Event
 from pipeline.images import Image
 from pipeline.inputs import Inputs
 from pipeline.jobs import Job, Spec, State
@@ -37,6 +36,7 @@ from pipeline.simulator.service import VideoService
 from pipeline.simulator.store import BillLine
 from pipeline.steps import Tools
 from pipeline.summary import Status
+from pipeline.supervision import Telling
 from pipeline.tally import Tally
 
 EPOCH = 1_800_000_000.0
@@ -234,24 +234,20 @@ class World:
             renders = reading.renders(connection)
         status = Status("world", str(self.folder), "USD", jobs, budget)
         todo = sum(job.state is State.PLANNED for job in jobs)
-        begun = Begun(status.path, todo, Tally.begun(status, todo=todo, renders=renders, now=now()), now)
-        progress.started(begun)
-
-        def observe(before: Job, event: Event, after: Job) -> None:
-            begun.tally.observe(before, event, after, now())
-            progress.observe(before, event, after)
+        tally = Tally.begun(status, todo=todo, renders=renders, now=now())
+        telling = Telling(Begun(status.path, todo, tally, now), progress)
+        progress.started(telling.begun)
 
         async def beat() -> None:
             while True:
-                begun.tally.beat(gauges := run.gauges(), now())
-                progress.beat(gauges)
+                progress.beat(telling.at(run.gauges()))
                 await anyio.sleep(progress.interval)
 
         async with anyio.create_task_group() as group:
             group.start_soon(beat)
-            await replace(run, observe=observe)()
+            await replace(run, observe=telling.observe)()
             group.cancel_scope.cancel()
-        begun.tally.beat(run.gauges(), now())
+        telling.at(run.gauges())
         progress.ended(0, run.tools.signals.stop, None)
 
     def _now(self) -> float:

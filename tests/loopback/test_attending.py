@@ -148,6 +148,18 @@ def test_status_watches_until_all_is_finished(folder: Path, server: Gateway) -> 
     assert call(folder, "status", "nowhere", "--watch").returncode == 2
 
 
+def test_status_says_why_a_finished_video_was_left(folder: Path, server: Gateway) -> None:
+    (folder / "trip.yaml").write_text(MANIFEST.replace("limits: {", "limits: { max_video_mib: 1,"))
+    long = 200, bytes(2 << 20), {"Content-Type": "video/mp4"}
+    server.meddle = lambda method, path, act: long if path.endswith("/content") else act()
+    assert run(folder, server, "--limit", "1").returncode == 69
+    left = "completed: the content is longer than 1 MiB; limits: max_video_mib allows more"
+    assert left in call(folder, "status", "trip.yaml").stdout
+    server.meddle = lambda method, path, act: act()
+    assert run(folder, server, "--limit", "1").returncode == 0
+    assert "longer than" not in call(folder, "status", "trip.yaml").stdout
+
+
 class Shell:
     """The command on a terminal of its own, whose size can be changed."""
 
