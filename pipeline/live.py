@@ -135,7 +135,7 @@ def table(tally: Tally, problems: Iterable[Job], now: float, width: int, height:
     if len(lines) >= height:
         lines = [name, *_bar(tally, now, width)[:1]]
         lines += [_cut(_labelled(label, ", ".join(things)), width) for label, things in rows.items()]
-    shown = [_cut(Text(f"  {sentences.about(job, 200)}", "red"), width) for job in problems]
+    shown = [_cut(Text(f"  {sentences.about(job, 200, max(12, width // 3))}", "red"), width) for job in problems]
     if shown:
         lines += [Text("Last problems", "dim"), *shown]
     return lines[: max(1, height - 1)]

@@ -78,12 +78,12 @@ def left(tally: Tally, now: float) -> str:
     return f"about {duration(seconds)} left" if seconds else "nothing left to render"
 
 
-def about(job: Job, length: int = 120) -> str:
-    """Return where a job stands, and what that came from."""
+def about(job: Job, length: int = 120, name: int = 60) -> str:
+    """Return where a job stands, and what that came from: so many letters of it, and of the job's name."""
     detail = {State.SUBMITTED: job.video_id, State.DONE: job.path}.get(job.state)
     if detail is None and job.failure is not None:
         detail = f"{job.failure.kind.value.replace('_', ' ')}: {job.failure.message}"
-    return f"{safe(job.name, 60)} {job.state.value.replace('_', ' ')}  {safe(detail or '', length)}".rstrip()
+    return f"{safe(job.name, name)} {job.state.value.replace('_', ' ')}  {safe(detail or '', length)}".rstrip()
 
 
 def stopping(counts: Mapping[State, int], downloads: int) -> str:

@@ -1,6 +1,7 @@
 """The live table: whole in every width, nothing left behind on a terminal, and foreign text that is only shown."""
 
 import io
+import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,8 +15,9 @@ from terminal import Terminal
 from pipeline.breakers import Stop
 from pipeline.events import Accepted, Failed, Intended
 from pipeline.jobs import Failure, FailureKind, Job, State
-from pipeline.live import LiveProgress, table
+from pipeline.live import LiveProgress, Screen, table
 from pipeline.onlookers import Begun
+from pipeline.progress import is_terminal
 from pipeline.summary import Status
 from pipeline.tally import Gauges, Tally
 
@@ -206,3 +208,33 @@ def test_a_beat_costs_no_look_at_all_the_jobs() -> None:
     spent = found.spent
     found.observe(between, accepted, replace(between, state=State.SUBMITTED, video_id="v", submitted_at=72.0), 72.0)
     assert found.spent - spent == 2.0
+
+
+class Tty(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("stream", "environment", "is_one"),
+    [
+        (Tty(), {"TERM": "xterm"}, True),
+        (Tty(), {"TERM": "xterm", "NO_COLOR": "1"}, True),
+        (Tty(), {"TERM": "dumb"}, False),
+        (io.StringIO(), {"TERM": "xterm"}, False),
+        (io.StringIO(), {"TERM": "xterm", "FORCE_COLOR": "1"}, False),
+    ],
+)
+def test_a_terminal_is_what_can_be_drawn_on(stream: io.StringIO, environment: dict[str, str], is_one: bool) -> None:
+    assert is_terminal(Console(file=stream, _environ=environment)) == is_one
+
+
+def test_without_colours_there_are_none(terminal: Terminal) -> None:
+    shown = io.StringIO()
+    console = Console(
+        file=shown, force_terminal=True, width=100, height=30, _environ={"TERM": "xterm", "NO_COLOR": "1"}
+    )
+    screen = Screen(console)
+    screen.draw(table(tally(many(24)), [troubled("fox#1")], 75.0, 100, 30))
+    screen.close()
+    assert re.findall(r"\x1b\[[\d;]*3\dm", shown.getvalue()) == []
