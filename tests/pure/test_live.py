@@ -186,6 +186,7 @@ def test_what_is_printed_meanwhile_comes_above(live: Live, terminal: Terminal) -
 
 
 def test_foreign_text_is_shown_and_never_obeyed(live: Live, terminal: Terminal) -> None:
+    live.resize(200, 30)
     live.fails(HOSTILE)
     live.beat()
     text = "".join(terminal.screen)
