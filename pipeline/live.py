@@ -17,6 +17,7 @@ from pipeline.render import safe
 from pipeline.tally import Gauges, Tally
 from pipeline.watching import View
 
+_MARGIN = 3  # columns: in the last one some terminals begin a new line, and a Ctrl-C leaves ^C behind the cursor
 _LABEL = 11
 _WIDEST_BAR = 40
 _PROBLEMS = 5
@@ -127,7 +128,7 @@ def table(tally: Tally, problems: Iterable[Job], now: float, width: int, height:
 
     Where it is low, the problems go first; then every row has one line, and ends where the terminal does.
     """
-    width -= 1  # in the last column some terminals begin a new line
+    width -= _MARGIN
     name = _cut(Text(safe(tally.name, 60), "bold"), width)
     rows = _rows(tally, now)
     lines = [name, *_bar(tally, now, width)]
@@ -152,7 +153,7 @@ def _rows(tally: Tally, now: float) -> dict[str, list[str]]:
 
 def watched(view: View, width: int, height: int) -> list[Text]:
     """Return the lines of the table for whoever watches from elsewhere."""
-    last = _cut(Text(f"{sentences.run_by(view.holder)} Ctrl-C ends the watching, not the run.", "dim"), width - 1)
+    last = _cut(Text(f"{sentences.run_by(view.holder)} Ctrl-C ends the watching, not the run.", "dim"), width - _MARGIN)
     return [*table(view.tally, view.problems, view.now, width, max(2, height - 1)), last]
 
 

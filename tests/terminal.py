@@ -11,6 +11,7 @@ from rich.cells import cell_len
 _TOKEN = re.compile(
     r"\x1b\[(\??)([\d;]*)([A-Za-z])|\x1b\][^\x07]*\x07|([\x00-\x1f])|([^\x00-\x1f\x1b])|(\x1b.?)", re.DOTALL
 )
+_UNFINISHED = re.compile(r"\x1b(\[\??[\d;]*)?\Z")
 
 
 @dataclass
@@ -29,9 +30,13 @@ class Terminal:
         self.unknown: list[str] = []
         self._lines = [_Row()]
         self._x = self._y = 0
+        self._rest = ""
 
     def write(self, text: str) -> None:
-        for token in _TOKEN.finditer(text):
+        text = self._rest + text
+        cut = _UNFINISHED.search(text)
+        self._rest = text[cut.start() :] if cut else ""
+        for token in _TOKEN.finditer(text[: cut.start()] if cut else text):
             private, numbers, command, control, letter, escape = token.groups()
             if command:
                 self._obey(private + command, [int(number or 0) for number in numbers.split(";")])

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import termios
 import time
+from codecs import getincrementaldecoder
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -165,6 +166,7 @@ class Shell:
 
     def __init__(self, folder: Path, *arguments: str, columns: int, rows: int) -> None:
         self.terminal = Terminal(columns, rows)
+        self._decoder = getincrementaldecoder("utf-8")()
         self._master, slave = pty.openpty()
         self._set_size(slave, columns, rows)
         around = {**ENVIRONMENT, "TERM": "xterm-256color", "HOME": str(folder)}
@@ -188,7 +190,7 @@ class Shell:
             assert time.monotonic() < ends, text
             if select.select([self._master], [], [], 0.2)[0]:
                 try:
-                    self.terminal.write(os.read(self._master, 65536).decode())
+                    self.terminal.write(self._decoder.decode(os.read(self._master, 65536)))
                 except OSError:  # the other side is closed
                     break
         return text

@@ -168,13 +168,17 @@ def test_nothing_of_it_is_left_behind(live: Live, terminal: Terminal) -> None:
     live.beat()
     assert not terminal.cursor_is_shown
     live.resize(50, 20)
+    live.fails(WIDE)
+    live.fails("a" * 60)
     live.beat()
+    terminal.write("^C")
     live.progress.stopping(2)
     live.beat()
     assert terminal.cursor_is_shown
     told = [line for line in terminal.screen if line]
     assert "".join(told[-4:]).startswith("Stopping: 2 submissions being recorded, 2 downloads finishing."), told
-    assert "At server" not in "\n".join(terminal.screen)
+    left = "\n".join(terminal.screen)
+    assert ("At server" in left, "spring" in left, terminal.broken) == (False, False, 2), "but for what is said now"
 
 
 def test_what_is_printed_meanwhile_comes_above(live: Live, terminal: Terminal) -> None:

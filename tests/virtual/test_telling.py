@@ -121,7 +121,9 @@ def files(tmp_path: Path) -> Callable[[], Several]:
     """Makes those who write files, in a folder."""
     return lambda: Several(
         Journal(tmp_path / "events.ndjson", complain=pytest.fail),
-        Logbook(tmp_path / "run.log", censor=Censor(Secret(KEY)), facts={"provider": "x"}, complain=pytest.fail),
+        Logbook(
+            tmp_path / "run.log", censor=Censor(Secret(KEY)), facts={"provider": "x", "told": KEY}, complain=pytest.fail
+        ),
         Meter(tmp_path / "run.prom", complain=pytest.fail),
     )
 
