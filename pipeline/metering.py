@@ -18,6 +18,7 @@ class Meter(Progress):
     interval = 5.0
 
     def __init__(self, path: Path, *, complain: Complain) -> None:
+        """Raises UsageError for a file that cannot be written."""
         self._notice = Notice(path, complain=complain)
         self._begun: Begun | None = None
         self._requests: Counter[tuple[str, str]] = Counter()

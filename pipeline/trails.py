@@ -51,23 +51,29 @@ class Notice:
     """A file whose text is replaced as a whole: who reads it sees the text before, or the one after."""
 
     def __init__(self, path: Path, *, complain: Complain) -> None:
+        """Raises UsageError for a folder that cannot be written to."""
         self._path = path
         self._complain = complain
         self._broken = False
+        # In the same folder, for a rename; with another suffix, so that nobody collects it.
+        self._draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        try:
+            self._draft.touch()
+            self._draft.unlink()
+        except OSError as error:
+            raise UsageError(f"cannot write {path}: {error.strerror}") from error
 
     def put(self, text: str) -> None:
         """Replace the text."""
         if self._broken:
             return
-        # In the same folder, for a rename; with another suffix, so that nobody collects it.
-        draft = self._path.with_name(f".{self._path.name}.{os.getpid()}.tmp")
         try:
-            draft.write_text(text, "utf-8")
-            draft.replace(self._path)
+            self._draft.write_text(text, "utf-8")
+            self._draft.replace(self._path)
         except OSError as error:
             self._broken = True
             with suppress(OSError):
-                draft.unlink(missing_ok=True)
+                self._draft.unlink(missing_ok=True)
             self._complain(f"{self._path} is not written any more: {error.strerror}. The run goes on without it")
 
 

@@ -281,6 +281,7 @@ async def test_a_line_that_was_cut_is_ended_before_the_next_one(world: World, tm
     assert json.loads(others[0])["type"] == "run_started"
 
 
-def test_a_file_that_cannot_be_written_is_found_before_anything_is_spent(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", [Journal, Meter])
+def test_a_file_that_cannot_be_written_is_found_before_anything_is_spent(tmp_path: Path, kind: type[Any]) -> None:
     with pytest.raises(UsageError, match=r"cannot write .*nowhere"):
-        Journal(tmp_path / "nowhere" / "events", complain=print)
+        kind(tmp_path / "nowhere" / "file", complain=print)
