@@ -4,7 +4,6 @@ The shapes are promised in ``schemas/<verb>.schema.json``. Times are UTC, in ISO
 """
 
 import base64
-import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
@@ -14,6 +13,7 @@ from pipeline.aftercare import Shown, Story, Verified
 from pipeline.answers import Answer, Question
 from pipeline.audits import Audit, Surplus, total
 from pipeline.authoring import Known, Portrait
+from pipeline.clock import utc
 from pipeline.comparing import Row
 from pipeline.custody import Wrong
 from pipeline.doctor import Examined
@@ -203,17 +203,6 @@ def audit_document(found: Audit, command: Sequence[str]) -> dict[str, Any]:
 def answer_command(command: Sequence[str], question: Question, answer: Answer, video_id: str = ANY_ID) -> list[str]:
     """Return the command that gives this answer, word by word."""
     return [*command, question.word, answer.value, *([video_id] if answer is Answer.ADOPT else [])]
-
-
-def utc(seconds: float | None) -> str | None:
-    """Return an instant as ISO 8601 in UTC, to the millisecond; a number that is none, as it is."""
-    if seconds is None:
-        return None
-    try:
-        whole, parts = divmod(round(seconds * 1000), 1000)
-        return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(whole))}.{parts:03}Z"
-    except (ValueError, OverflowError, OSError):
-        return str(seconds)
 
 
 def _question(question: Question, command: Sequence[str]) -> dict[str, Any]:

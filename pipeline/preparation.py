@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import files
+from pipeline.breakers import Tolerance
 from pipeline.credential import Secret, find_key
 from pipeline.decisions import may_be_sent_again
 from pipeline.errors import UsageError
@@ -56,6 +57,7 @@ class Options:
     price: float | None = None
     takeover: bool = False
     grace: float = 25.0
+    tolerance: Tolerance | None = None
 
 
 @dataclass(frozen=True, slots=True)

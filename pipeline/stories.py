@@ -11,7 +11,8 @@ from rich.text import Text
 from pipeline.aftercare import Shown, Story, Verified
 from pipeline.answers import Answer, Question
 from pipeline.audits import Audit, Surplus, total
-from pipeline.documents import answer_command, utc
+from pipeline.clock import utc
+from pipeline.documents import answer_command
 from pipeline.jobs import Job
 from pipeline.ledger.reading import Entry
 from pipeline.rebuilding import LeftOut, Rebuilt

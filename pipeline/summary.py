@@ -46,17 +46,17 @@ class Status:
     @property
     def spent(self) -> float:
         """What the jobs that the server accepted cost, as far as prices are known, and what was tried before."""
-        return sum(job.sunk + (job.price or 0.0) * _accepted(job) for job in self.jobs)
+        return sum(map(spent_on, self.jobs))
 
     @property
     def in_doubt(self) -> float:
         """What the jobs cost that may have been accepted."""
-        return sum(job.price or 0.0 for job in self.jobs if _doubtful(job))
+        return sum(map(in_doubt_for, self.jobs))
 
     @property
     def unknown_price_jobs(self) -> int:
         """How many jobs cost something that nobody knows, now or before they were paid for once more."""
-        return sum(job.price is None for job in self.jobs if _accepted(job) or _doubtful(job) or job.approvals)
+        return sum(map(costs_unknown, self.jobs))
 
     def exit_code(self, selected: frozenset[str]) -> int:
         """Return how a run that was not stopped has ended: 3, 69, 1 or 0, the first that holds.
@@ -65,11 +65,14 @@ class Status:
         """
         if any(job.state in FOR_A_PERSON for job in self.jobs):
             return 3
-        ours = [job for job in self.jobs if not job.orphaned]
-        waiting = [job for job in self.jobs if job.state in _UNFINISHED]
-        if any(job.state is not State.PLANNED or (not job.orphaned and job.name in selected) for job in waiting):
+        if self.is_unfinished(selected):
             return 69
-        return int(any(job.state in OVER for job in ours))
+        return int(any(job.state in OVER for job in self.jobs if not job.orphaned))
+
+    def is_unfinished(self, selected: frozenset[str]) -> bool:
+        """Tell whether a run would go on with a job."""
+        waiting = [job for job in self.jobs if job.state in _UNFINISHED]
+        return any(job.state is not State.PLANNED or (not job.orphaned and job.name in selected) for job in waiting)
 
 
 def status_document(status: Status) -> dict[str, Any]:
@@ -132,6 +135,21 @@ def plan_document(name: str, path: str, provider: str, plan: Plan, cost: Estimat
         "cost": asdict(cost),
         "jobs": [_item_document(item) for item in plan.items],
     }
+
+
+def spent_on(job: Job) -> float:
+    """Return what the server was paid for the job as far as prices are known, earlier attempts included."""
+    return job.sunk + (job.price or 0.0) * _accepted(job)
+
+
+def in_doubt_for(job: Job) -> float:
+    """Return what may have been paid for the job's last attempt, and nobody knows whether."""
+    return (job.price or 0.0) * _doubtful(job)
+
+
+def costs_unknown(job: Job) -> bool:
+    """Tell whether the job costs something, or may, that nobody knows."""
+    return job.price is None and (_accepted(job) or _doubtful(job) or job.approvals > 0)
 
 
 def _accepted(job: Job) -> bool:

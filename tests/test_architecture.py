@@ -21,14 +21,14 @@ FLOORS = [
        drafts making matrix advice images references edits explaining profile soundness bodies culprits outcomes
        credential mp4 events evidence decisions policies plan limits choices pinning blocking retrying summary
        actions breakers listing matching answers audits sidecars clock rules annotations comparing symptoms
-       diagnosis outlines boxes rows splits sharding cards""",
+       diagnosis outlines tally onlookers exposition boxes rows splits sharding cards""",
     """client probing network shipped providers files folder including parquet pages starter inputs outputs custody
-       staging ledger simulator""",
-    """steps runner supervision fixing preparation reconciliation surroundings inquiry rebuilding examining formats
-       replacing rejections locks""",
-    "commands resolving aftercare authoring doctor delivery selecting locking",
-    """render progress documents stories handover descriptions options replies servers manifests keeping handouts
-       results cli""",
+       staging ledger simulator traffic trails""",
+    """steps runner supervision fixing preparation reconciliation surroundings inquiry rebuilding examining journal
+       logbook metering trial formats replacing rejections locks""",
+    "commands resolving aftercare authoring doctor watching delivery selecting locking",
+    """render sentences live progress attending documents stories handover descriptions options replies servers
+       manifests keeping handouts results cli""",
     "__main__",
 ]
 #: Modules on these floors may import one another, but never in a circle.
@@ -36,6 +36,7 @@ MINGLING = {0, 1}
 #: The only imports across one of the other floors.
 ACROSS = {
     ("client", "network"),
+    ("client", "traffic"),
     ("probing", "network"),
     ("files", "folder"),
     ("files", "providers"),
@@ -51,9 +52,20 @@ ACROSS = {
     ("staging", "outputs"),
     ("runner", "steps"),
     ("steps", "reconciliation"),
-    ("cli", "progress"),
+    ("attending", "live"),
+    ("attending", "progress"),
+    ("attending", "render"),
+    ("attending", "replies"),
+    ("attending", "sentences"),
+    ("cli", "attending"),
     ("cli", "render"),
+    ("live", "render"),
+    ("live", "sentences"),
+    ("progress", "live"),
     ("progress", "render"),
+    ("progress", "sentences"),
+    ("sentences", "render"),
+    ("trial", "preparation"),
     ("surroundings", "preparation"),
     ("inquiry", "preparation"),
     ("inquiry", "surroundings"),
@@ -102,12 +114,12 @@ ACROSS = {
 LIBRARIES = {
     "asyncio": "",
     "av": "simulator",
-    "click": "cli options replies servers manifests keeping results",
-    "httpx": "client network probing",
+    "click": "cli options replies servers manifests keeping attending results",
+    "httpx": "client network probing traffic",
     "jsonschema": "sayings validation simulator.refusals",
     "PIL": "simulator",
     "pyarrow": "parquet",
-    "rich": "render progress stories handover descriptions handouts",
+    "rich": "render progress live attending stories handover descriptions handouts",
     "sqlite3": "ledger simulator.store",
     "starlette": "simulator",
     "tenacity": "retrying",
@@ -151,8 +163,8 @@ GATES: Mapping[str, Mapping[str, str]] = {
         "os.environ": "where a rescued id may lie",
         "time.time": "the wall clock that is handed in",
     },
-    "progress": {
-        "time.monotonic": "how long a person has been looking at the progress",
+    "watching": {
+        "time.time": "how long ago the ledger's events were",
     },
 }
 

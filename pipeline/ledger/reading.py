@@ -13,7 +13,9 @@ from pipeline.ledger import schema
 from pipeline.ledger.rows import COLUMNS, failure_from, job_from
 
 _PAGE = 1000
-_SELECT = f"SELECT id, {', '.join(COLUMNS)} FROM jobs"  # noqa: S608  # column names of our own
+_RECENT = 20_000  # events
+_RENDERS = 500
+SELECT = f"SELECT id, {', '.join(COLUMNS)} FROM jobs"  # noqa: S608  # column names of our own
 
 
 class Entry(NamedTuple):
@@ -80,7 +82,7 @@ def by_name(connection: sqlite3.Connection) -> Iterator[tuple[Job, float | None]
 def page(connection: sqlite3.Connection, states: Collection[State], after: int) -> tuple[list[Job], int | None]:
     """Return the next jobs, and what to go on ``after``: None at the end."""
     marks = ", ".join("?" * len(states))
-    query = f"{_SELECT} WHERE state IN ({marks}) AND id > ? ORDER BY id LIMIT {_PAGE}"
+    query = f"{SELECT} WHERE state IN ({marks}) AND id > ? ORDER BY id LIMIT {_PAGE}"
     rows = connection.execute(query, (*states, after)).fetchall()
     return [job_from(row[1:]) for row in rows], rows[-1][0] if len(rows) == _PAGE else None
 
@@ -88,7 +90,7 @@ def page(connection: sqlite3.Connection, states: Collection[State], after: int) 
 def named(connection: sqlite3.Connection, word: str) -> list[Job]:
     """Return the jobs of this name, or those whose request's hash begins with it: with eight digits at least."""
     beginning = "length(?1) >= 8 AND substr(request_hash, 1, length(?1)) = ?1"
-    rows = connection.execute(f"{_SELECT} WHERE name = ?1 OR ({beginning}) ORDER BY id", (word,))
+    rows = connection.execute(f"{SELECT} WHERE name = ?1 OR ({beginning}) ORDER BY id", (word,))
     return [job_from(row[1:]) for row in rows]
 
 
@@ -142,6 +144,17 @@ def failures_before(connection: sqlite3.Connection) -> dict[tuple[str, str], Fai
     )
     found = {(name, request_hash): json.loads(data)["failure"] for name, request_hash, data in rows}
     return {key: told for key, data in found.items() if (told := failure_from(canonical_json(data)))}
+
+
+def renders(connection: sqlite3.Connection) -> tuple[float, ...]:
+    """Return the seconds that the last jobs took at the server, oldest first: some, not all of a long history."""
+    rows = connection.execute(
+        "SELECT e.at - j.submitted_at FROM events e JOIN jobs j ON j.id = e.job"
+        " WHERE e.kind = 'completed' AND e.at >= j.submitted_at AND e.id > (SELECT max(id) FROM events) - ?"
+        " ORDER BY e.id DESC LIMIT ?",
+        (_RECENT, _RENDERS),
+    )
+    return tuple(seconds for (seconds,) in rows)[::-1]
 
 
 def budget(connection: sqlite3.Connection) -> float | None:
