@@ -19,6 +19,7 @@ import anyio
 from pipeline import files, providers, shipped
 from pipeline.blocking import in_threads
 from pipeline.breakers import Signals, Stop
+from pipeline.clearing import Cleared, check_address, check_plan, clear
 from pipeline.client import POSTS_AT_ONCE, VideosClient
 from pipeline.clock import steady
 from pipeline.errors import LedgerError, StorageError
@@ -33,18 +34,16 @@ from pipeline.limits import Adaptive, Contact, Places, RateLimiter, Slots
 from pipeline.policies import policy
 from pipeline.preparation import (
     Campaign,
-    Cleared,
     Options,
     Prepared,
-    check_address,
-    clear,
     compared,
-    prepare,
+    read_ledger,
     selection,
     wanted_images,
 )
 from pipeline.reconciliation import Reconciler
 from pipeline.runner import Run
+from pipeline.saved import carried_on
 from pipeline.steps import Tools
 from pipeline.summary import Status
 from pipeline.supervision import Progress, attended
@@ -75,18 +74,13 @@ def validate(manifest: Path, options: Options) -> Loaded:
     return loaded
 
 
-def plan(manifest: Path, options: Options) -> Prepared:
-    """Return what ``run`` would do with the same options. Needs no key and no network, and writes nothing."""
-    return prepare(manifest, options)
-
-
 def status(target: Path, options: Options) -> Status:
     """Return what the ledger of a manifest, or of a campaign's folder, says. Raises LedgerError where there is none."""
     return _status(campaign_of(target, options.output))
 
 
-def cleared(manifest: Path, options: Options, *, confirm: Callable[[Prepared], bool]) -> Cleared:
-    """Return a run that may spend; ``preparation.clear`` says what can refuse it."""
+def cleared(manifest: Path, options: Options, *, confirm: Callable[[Prepared], bool | None]) -> Cleared:
+    """Return a run that may spend; ``clearing.clear`` says what can refuse it."""
     return clear(manifest, options, os.environ, confirm=confirm)
 
 
@@ -146,12 +140,18 @@ async def _run(cleared: Cleared, ledger: SqliteLedger, now: Callable[[], float],
     prepared, campaign, key = cleared.prepared, cleared.prepared.campaign, cleared.key
     profile, limits = prepared.loaded.profile, prepared.loaded.limits
     # Another run may have ended between the plan and the lock.
-    prepared = replace(prepared, plan=compared(campaign, prepared.loaded, prepared.selected))
+    record = read_ledger(campaign)
+    prepared = replace(prepared, plan=compared(campaign, prepared.loaded, prepared.selected, record), record=record)
+    if cleared.options.plan is not None:
+        check_plan(cleared.options.plan, prepared, cleared.options)
+        moved = carried_on(cleared.options.plan, prepared.plan.items)
+        if moved is not None:
+            progress.note(moved)
     if prepared.plan.has_work:
         able, same_account = profile.abilities, cleared.options.same_account
         check_address(prepared.plan, cleared.base_url, key, listing=able.list, same_account=same_account)
         campaign.outputs.probe()
-    await _enrol(ledger, prepared, cleared.options)
+    await _enrol(ledger, prepared, cleared)
     progress.started(_status(campaign))
     signals = Signals(Contact())
     if not prepared.plan.has_work:
@@ -250,7 +250,7 @@ def schema_text(name: str) -> str:
     return shipped.schema_text(name)
 
 
-async def _enrol(ledger: SqliteLedger, prepared: Prepared, options: Options) -> None:
+async def _enrol(ledger: SqliteLedger, prepared: Prepared, cleared: Cleared) -> None:
     """Make the ledger hold what the manifest asks for, and the campaign its images, before anything is submitted.
 
     What only has a new name keeps its video.
@@ -270,10 +270,11 @@ async def _enrol(ledger: SqliteLedger, prepared: Prepared, options: Options) -> 
         "name": loaded.manifest.name,
         "provider": loaded.profile.name,
         "currency": price.currency if price else None,
-        "vars": {**prepared.remembered, **options.variables},
-        "rebuilt": prepared.rebuilt and not prepared.wants_confirmation,  # which was given, else this is not reached
+        "vars": {**prepared.remembered, **cleared.options.variables},
+        "agreed": list(cleared.agreed),
     }
-    await ledger.enrol(loaded.specs, settings=settings, max_cost=prepared.max_cost)
+    account = prepared.account
+    await ledger.enrol(loaded.specs, settings=settings, max_cost=account.max_cost, max_videos=account.max_videos)
 
 
 def _ended(status: Status, signals: Signals, selected: frozenset[str], received: int | None) -> Ended:
@@ -295,7 +296,7 @@ def _why_left(job: Job, signals: Signals) -> Failure | None:
 def _status(campaign: Campaign) -> Status:
     with reading.opened(campaign.ledger) as connection:
         settings, jobs = reading.settings(connection), tuple(reading.jobs(connection))
-        budget = reading.budget(connection)
+        account = reading.account(connection)
     # A run that died before its first commit has left no settings.
     name, currency = settings.get("name", campaign.folder.name), settings.get("currency")
-    return Status(name, str(campaign.folder.absolute()), currency, jobs, budget)
+    return Status(name, str(campaign.folder.absolute()), currency, jobs, account.max_cost, account.max_videos)

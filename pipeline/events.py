@@ -7,7 +7,7 @@ Everything that decides which state may follow which lives here, so that the run
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
-from typing import get_args
+from typing import NamedTuple, get_args
 
 from pipeline.errors import IllegalTransition
 from pipeline.jobs import OVER, Failure, Job, State
@@ -141,9 +141,10 @@ class Completed(_Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failed(_Event):
-    """The server accepted the job and could not, or would not, make the video."""
+    """The server accepted the job and could not, or would not, make the video. ``price``: 0 where it is not billed."""
 
     status: str
+    price: float | None
     failure: Failure
 
 
@@ -299,3 +300,20 @@ def diagram() -> str:
         if state in OVER | {State.DONE}:
             lines.append(f"    {state} --> [*]")
     return "\n".join(lines) + "\n"
+
+
+class Last(NamedTuple):
+    """The last event of a job, by the ledger's word for it, and by whose word it was, where that is said."""
+
+    kind: str
+    by: str | None = None
+
+    @property
+    def is_a_persons(self) -> bool:
+        """Whether a person, and no manifest or profile, had the job sent once more."""
+        return self.kind in _ALWAYS_A_PERSONS or (
+            self.kind == "retried" and (self.by or "").partition(":")[0] not in {"retry", "unbilled"}
+        )
+
+
+_ALWAYS_A_PERSONS = frozenset({"resubmitted", "rejected"})

@@ -21,12 +21,13 @@ FLOORS = [
        drafts making matrix advice images references edits explaining
        profile soundness bodies culprits outcomes credential mp4 events evidence decisions policies plan limits
        blocking retrying summary actions breakers listing matching answers audits sidecars clock rules annotations
-       comparing symptoms diagnosis outlines""",
+       comparing symptoms diagnosis outlines changes costs timing previews saved""",
     """client probing network shipped providers files folder including parquet pages starter inputs outputs custody
-       ledger simulator""",
-    "steps runner supervision fixing preparation reconciliation surroundings inquiry rebuilding examining",
-    "commands resolving aftercare authoring doctor",
-    "render progress documents stories descriptions options replies servers manifests keeping cli",
+       planfiles ledger simulator""",
+    """steps runner supervision fixing preparation reconciliation surroundings inquiry rebuilding examining clearing
+       origins""",
+    "commands resolving aftercare authoring doctor planning",
+    "render progress documents stories descriptions plans options replies servers manifests keeping cli",
     "__main__",
 ]
 #: Modules on these floors may import one another, but never in a circle.
@@ -51,6 +52,10 @@ ACROSS = {
     ("cli", "render"),
     ("progress", "render"),
     ("surroundings", "preparation"),
+    ("clearing", "preparation"),
+    ("origins", "preparation"),
+    ("clearing", "origins"),
+    ("planfiles", "folder"),
     ("inquiry", "preparation"),
     ("inquiry", "surroundings"),
     ("aftercare", "resolving"),
@@ -59,6 +64,11 @@ ACROSS = {
     ("doctor", "commands"),
     ("cli", "options"),
     ("stories", "documents"),
+    ("plans", "documents"),
+    ("plans", "render"),
+    ("cli", "plans"),
+    ("replies", "plans"),
+    ("servers", "plans"),
     ("stories", "render"),
     ("cli", "replies"),
     ("cli", "servers"),
@@ -92,7 +102,7 @@ LIBRARIES = {
     "jsonschema": "sayings validation simulator.refusals",
     "PIL": "simulator",
     "pyarrow": "parquet",
-    "rich": "render progress stories descriptions",
+    "rich": "render progress stories descriptions plans",
     "sqlite3": "ledger simulator.store",
     "starlette": "simulator",
     "tenacity": "retrying",
@@ -117,6 +127,7 @@ GATES: Mapping[str, Mapping[str, str]] = {
         "time.clock_gettime": "how long the run has lasted, by a clock that nobody sets",
         "time.CLOCK_MONOTONIC": "the name of that clock",
     },
+    "planning": {"os.environ": "the server's address, as a run would find it"},
     "aftercare": {
         "os.environ": "keys and addresses, for asking a server",
         "random.SystemRandom": "spreads repeated questions",

@@ -7,7 +7,9 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pipeline.costs import Account, Kind
 from pipeline.errors import LedgerError
+from pipeline.events import Last
 from pipeline.jobs import Job, State, canonical_json
 from pipeline.ledger import schema
 from pipeline.ledger.rows import COLUMNS, job_from
@@ -103,10 +105,29 @@ def events(connection: sqlite3.Connection, job: Job) -> list[Entry]:
     return [Entry(at, kind, State(state), json.loads(data), raw) for at, kind, state, data, raw in rows]
 
 
-def budget(connection: sqlite3.Connection) -> float | None:
-    """Return what the campaign may cost, or None where nobody said."""
-    (most,) = connection.execute("SELECT max_cost FROM account").fetchone()
-    return None if most is None else float(most)
+def last_events(connection: sqlite3.Connection) -> Mapping[tuple[str, str], Last]:
+    """Return the last event, but for new names, of each planned job that was sent before, by its name and hash."""
+    rows = connection.execute(
+        "SELECT j.name, j.request_hash, e.kind, json_extract(e.data, '$.by') FROM jobs j JOIN events e ON e.id ="
+        " (SELECT max(id) FROM events WHERE job = j.id AND kind <> 'renamed')"
+        " WHERE j.state = 'planned' AND j.attempt > 0"
+    )
+    return {(name, request_hash): Last(kind, by) for name, request_hash, kind, by in rows}
+
+
+def render_times(connection: sqlite3.Connection, most: int = 1000) -> list[tuple[Kind, float]]:
+    """Return how long the last renders took, in seconds from acceptance to completion, and of which kind they were."""
+    rows = connection.execute(
+        "SELECT j.request, e.at - j.submitted_at FROM (SELECT job, at FROM events WHERE kind = 'completed'"
+        " ORDER BY id DESC LIMIT ?) e JOIN jobs j ON j.id = e.job WHERE e.at >= j.submitted_at",
+        (most,),
+    )
+    return [(Kind.of(json.loads(request)), seconds) for request, seconds in rows]
+
+
+def account(connection: sqlite3.Connection) -> Account:
+    """Return what the campaign has promised, and what it may."""
+    return Account(*connection.execute("SELECT reserved, videos, max_cost, max_videos FROM account").fetchone())
 
 
 def settings(connection: sqlite3.Connection) -> Mapping[str, Any]:

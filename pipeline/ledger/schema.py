@@ -155,6 +155,41 @@ def _version_4(connection: sqlite3.Connection) -> None:
     _fill_transitions(connection)
 
 
+def _version_5(connection: sqlite3.Connection) -> None:
+    """Videos are counted like money, and what failed without being billed is given back when it fails.
+
+    Where no price is known, only a failure that says that it cost nothing is taken off the count: it never says less
+    than what may be billed.
+    """
+    reserved_again = "OLD.state <> 'failed' OR OLD.price IS NOT 0"
+    for statement in (
+        "ALTER TABLE account ADD COLUMN videos INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE account ADD COLUMN max_videos INTEGER",
+        """UPDATE account SET videos = (SELECT count(*) FROM events WHERE kind = 'intended')
+            - (SELECT count(*) FROM events WHERE kind IN ('returned', 'refused'))
+            - (SELECT count(*) FROM events WHERE kind = 'retried' AND json_extract(data, '$.by') LIKE 'unbilled:%')""",
+        """CREATE TRIGGER the_videos_are_counted BEFORE UPDATE OF state ON jobs
+            WHEN NEW.state = 'submitting' AND OLD.state = 'planned'
+                AND EXISTS (SELECT 1 FROM account WHERE videos + 1 > max_videos)
+            BEGIN SELECT RAISE(ABORT, 'beyond the budget'); END""",
+        """CREATE TRIGGER an_intent_is_counted AFTER UPDATE OF state ON jobs
+            WHEN NEW.state = 'submitting' AND OLD.state = 'planned'
+            BEGIN UPDATE account SET videos = videos + 1; END""",
+        """CREATE TRIGGER what_was_not_created_is_not_counted AFTER UPDATE OF state ON jobs
+            WHEN OLD.state = 'submitting' AND NEW.state IN ('planned', 'failed')
+            BEGIN UPDATE account SET videos = videos - 1; END""",
+        """CREATE TRIGGER a_failure_that_is_not_billed_is_free AFTER UPDATE OF state ON jobs
+            WHEN OLD.video_id IS NOT NULL AND OLD.state <> 'failed' AND NEW.state = 'failed' AND NEW.price = 0
+            BEGIN UPDATE account SET reserved = reserved - coalesce(OLD.price, 0), videos = videos - 1; END""",
+        f"""CREATE TRIGGER what_was_not_billed_is_not_counted AFTER UPDATE OF state ON jobs
+            WHEN OLD.video_id IS NOT NULL AND OLD.state <> 'done' AND NEW.state = 'planned' AND NEW.sunk = OLD.sunk
+                AND OLD.price IS NOT NULL AND ({reserved_again})
+            BEGIN UPDATE account SET videos = videos - 1; END""",  # noqa: S608  # our own words
+    ):
+        connection.execute(statement)
+    _fill_transitions(connection)
+
+
 def _fill_transitions(connection: sqlite3.Connection) -> None:
     moves = sorted({(before, after) for before, events in TRANSITIONS.items() for after in events.values()})
     connection.execute("DELETE FROM transitions")
@@ -162,7 +197,13 @@ def _fill_transitions(connection: sqlite3.Connection) -> None:
 
 
 #: One function a version; the file's ``user_version`` says how many have been applied. A new move needs a new version.
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_version_1, _version_2, _fill_transitions, _version_4)
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
+    _version_1,
+    _version_2,
+    _fill_transitions,
+    _version_4,
+    _version_5,
+)
 
 
 def check(connection: sqlite3.Connection) -> int:

@@ -12,6 +12,7 @@ from random import Random
 import pytest
 
 from pipeline.blocking import inline
+from pipeline.costs import Account
 from pipeline.errors import LedgerError
 from pipeline.events import (
     Abandoned,
@@ -41,7 +42,7 @@ from pipeline.ledger.store import SqliteLedger
 FAILURE = Failure(FailureKind.SERVER, "no")
 INTENDED = Intended(attempt=1, idempotency_key="key-1", base_url="u", key_fingerprint=None, price=0.4, intended_at=1.0)
 ACCEPTED = Accepted(video_id="v", status="queued", submitted_at=2.0)
-FAILED = Failed(status="failed", failure=FAILURE)
+FAILED = Failed(status="failed", price=0.4, failure=FAILURE)
 COMPLETED = Completed(status="completed", expires_at=None)
 RESUBMITTED = Resubmitted(by="ada", approvals=1, sunk=0.4)
 HELD = [INTENDED, Doubted(failure=FAILURE), Held(failure=FAILURE)]
@@ -87,7 +88,7 @@ async def after(path: Path, *events: Event) -> None:
         ([INTENDED, ACCEPTED, Lost(failure=FAILURE)], "UPDATE jobs SET state = 'planned', video_id = NULL"),
         ([INTENDED, ACCEPTED, FAILED], "UPDATE jobs SET state = 'planned'"),
         (
-            [INTENDED, ACCEPTED, Failed(status="failed", failure=FAILURE)],
+            [INTENDED, ACCEPTED, Failed(status="failed", price=0.4, failure=FAILURE)],
             "UPDATE jobs SET state = 'planned', video_id = NULL",
         ),
         ([INTENDED, ACCEPTED, COMPLETED], "UPDATE jobs SET state = 'planned', video_id = NULL"),
@@ -135,7 +136,7 @@ async def test_the_budget_is_kept_by_the_file(tmp_path: Path) -> None:
         jobs = [job async for job in ledger.jobs({State.PLANNED})]
         await told(ledger, jobs[0], INTENDED)
         await told(ledger, jobs[1], INTENDED, Returned(failure=FAILURE))
-        await told(ledger, jobs[2], INTENDED, ACCEPTED, Failed(status="failed", failure=FAILURE))
+        await told(ledger, jobs[2], INTENDED, ACCEPTED, Failed(status="failed", price=0.4, failure=FAILURE))
         with pytest.raises(BudgetReached):
             await ledger.record(jobs[3], INTENDED)
         assert [job.name async for job in ledger.jobs({State.PLANNED})] == ["job-1#1", "job-3#1", "job-4#1"]
@@ -146,7 +147,7 @@ async def test_what_is_sent_once_more_keeps_to_the_budget(tmp_path: Path, sunk: 
     with closing(opened(tmp_path / "ledger.db")) as ledger:
         await ledger.enrol([spec(1)], settings={}, max_cost=0.7)
         [job] = [job async for job in ledger.jobs({State.PLANNED})]
-        failed = await told(ledger, job, INTENDED, ACCEPTED, Failed(status="failed", failure=FAILURE))
+        failed = await told(ledger, job, INTENDED, ACCEPTED, Failed(status="failed", price=0.4, failure=FAILURE))
         again = await told(ledger, failed, Retried(by="retry: server", approvals=1, sunk=sunk, failure=FAILURE))
         assert (again.state, again.video_id, again.failure) == (State.PLANNED, None, FAILURE)
         second = replace(INTENDED, attempt=2, idempotency_key="key-2")
@@ -253,4 +254,4 @@ def test_status_reads_a_ledger_of_the_first_format(tmp_path: Path) -> None:
         connection.execute("PRAGMA user_version = 1")
     with reading.opened(path) as connection:
         assert list(reading.jobs(connection)) == []
-        assert reading.budget(connection) is None
+        assert reading.account(connection) == Account()

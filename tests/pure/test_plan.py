@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from pipeline.jobs import Failure, FailureKind, Job, Spec, State
-from pipeline.plan import Fate, Plan, compare
+from pipeline.plan import Fate, Findings, Plan, compare
 
 
 def spec(name: str, prompt: str = "A city", **request: object) -> Spec:
@@ -107,7 +107,7 @@ def test_selection_narrows_what_is_submitted_and_not_what_is_fetched() -> None:
 
 def test_a_file_that_is_gone_is_fetched_again() -> None:
     plan = planned(
-        [spec("a#1")], [job(spec("a#1"), State.DONE)], missing=frozenset({("a#1", spec("a#1").request_hash)})
+        [spec("a#1")], [job(spec("a#1"), State.DONE)], findings=Findings(missing={("a#1", spec("a#1").request_hash)})
     )
     assert plan.has_work
     assert plan.items[0].fate is Fate.CONTINUE
