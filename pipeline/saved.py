@@ -110,8 +110,8 @@ def _saved_job(item: Item, profile: Profile) -> SavedJob:
     assert item.spec is not None  # noqa: S101  # nothing is submitted that the manifest does not ask for
     request, job = item.request or {}, item.job
     output = item.spec.output if job is None or job.attempt == 0 else job.output
-    approvals = job.approvals if job else 0
-    return SavedJob(item.name, item.spec.request_hash, request, output, profile.cost(item.spec.request), approvals)
+    price = profile.cost(item.spec.request)
+    return SavedJob(item.name, item.spec.request_hash, request, output, price, _approvals(item))
 
 
 def text_of(saved: Saved) -> str:
@@ -167,13 +167,17 @@ def differences(
     known, ahead = {item.name: item for item in items if item.spec}, {item.name: item for item in submissions}
     for job in saved.jobs:
         found += _of_job(job, known.get(job.job), profile)
-    planned = [job.job for job in saved.jobs if job.job in ahead]
     found += [Difference(name, (), None, "submitted") for name in ahead if name not in saved.names]
-    coming = [name for name in ahead if name in saved.names]
-    if planned != coming:
-        first = next(index for index, (old, new) in enumerate(zip(planned, coming, strict=True)) if old != new)
-        found.append(Difference(None, ("order",), planned[first], coming[first]))
-    return found
+    # What is sent once more has another place in the order than it had, by the same plan.
+    first = {job.job for job in saved.jobs if job.job in ahead and _approvals(ahead[job.job]) == job.approvals}
+    before = [job.job for job in saved.jobs if job.job in first]
+    coming = [name for name in ahead if name in first]
+    other = next((pair for pair in zip(before, coming, strict=True) if pair[0] != pair[1]), None)
+    return found if other is None else [*found, Difference(None, ("order",), *other)]
+
+
+def _approvals(item: Item) -> int:
+    return item.job.approvals if item.job else 0
 
 
 def _of_job(job: SavedJob, item: Item | None, profile: Profile) -> Iterator[Difference]:
