@@ -149,6 +149,7 @@ class World:
         selected: Callable[[Job], bool] = lambda job: True,
         until: float | None = None,
         max_cost: float | None = None,
+        max_videos: int | None = None,
         resubmit_absent: bool = False,
         retry: Mapping[str, Any] | None = None,
         key: str | None = None,
@@ -169,7 +170,8 @@ class World:
         for image in images:
             inputs.stage(image)
         with closing(SqliteLedger.create_or_open(self.folder / "ledger.db", now=now, blocking=inline)) as ledger:
-            await ledger.enrol(specs, settings={"name": "world", "currency": "USD"}, max_cost=max_cost)
+            settings = {"name": "world", "currency": "USD"}
+            await ledger.enrol(specs, settings=settings, max_cost=max_cost, max_videos=max_videos)
             async with VideosClient(
                 self.profile.base_url or "http://host/v1",
                 profile=self.profile,
