@@ -169,15 +169,17 @@ def compare(
     are looked for.
     """
     ledger = {(job.name, job.request_hash): job for job in jobs}
-    asked = {(spec.name, spec.request_hash) for spec in specs}
+    keys = [(spec.name, spec.request_hash) for spec in specs]  # each hash is made once: there may be many
+    asked = set(keys)
     orphans = [job for key, job in ledger.items() if key not in asked]
-    renamings = _renamings([spec for spec in specs if (spec.name, spec.request_hash) not in ledger], orphans)
+    new = [(spec, key[1]) for spec, key in zip(specs, keys, strict=True) if key not in ledger]
+    renamings = _renamings(new, orphans)
     renamed = {renaming.spec.name: renaming.job for renaming in renamings}
     moved = {_key(job) for job in renamed.values()}
     past = _Past(ledger.values(), [job for job in orphans if _key(job) not in moved])
 
-    def item(spec: Spec) -> Item:
-        job = ledger.get((spec.name, spec.request_hash), renamed.get(spec.name))
+    def item(spec: Spec, key: Key) -> Item:
+        job = ledger.get(key, renamed.get(spec.name))
         if job is None:
             return _left(past.new(spec), selected)
         found = _known(spec, job, findings)
@@ -189,7 +191,7 @@ def compare(
         return found if job.name == spec.name else replace(found, reason=f"{found.reason}; was called {job.name}")
 
     left = [job for job in orphans if _key(job) not in moved and job.attempt > 0]
-    items = tuple(item(spec) for spec in specs) + tuple(_orphan(job) for job in left)
+    items = tuple(map(item, specs, keys)) + tuple(_orphan(job) for job in left)
     looked_for = frozenset({State.HELD} if listing else ())
     return Plan(items, renamings, looked_for, _in_order(items, ledger))
 
@@ -269,13 +271,13 @@ def _orphan(job: Job) -> Item:
     return Item(job.name, fate, Why.ORPHANED, f"not in the manifest any more; {reason}", None, job)
 
 
-def _renamings(new: Iterable[Spec], orphans: Iterable[Job]) -> tuple[Renaming, ...]:
+def _renamings(new: Iterable[tuple[Spec, str]], orphans: Iterable[Job]) -> tuple[Renaming, ...]:
     """Pair new names with sent jobs that nobody asks for any more and whose request is the same, in their order."""
     free: defaultdict[str, list[Job]] = defaultdict(list)
     for job in orphans:
         if job.attempt > 0:
             free[job.request_hash].append(job)
-    return tuple(Renaming(free[spec.request_hash].pop(0), spec) for spec in new if free[spec.request_hash])
+    return tuple(Renaming(free[hashed].pop(0), spec) for spec, hashed in new if free.get(hashed))
 
 
 def _key(job: Job) -> Key:

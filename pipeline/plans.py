@@ -238,8 +238,7 @@ def _print_cost(console: Console, prepared: Prepared) -> None:
         bounds += [] if account.videos_left is None else [count(account.videos_left, "video")]
         console.print(f"Budget: {' and '.join(bounds)} left{_fits(prepared)}")
     if prepared.forecast is not None and (cost.jobs or prepared.forecast.usual or prepared.forecast.unknown_jobs):
-        limits = prepared.loaded.limits
-        rate = f"{limits.requests_per_minute:g} a minute, {limits.max_in_flight} at a time"
+        rate = f"{prepared.requests_per_minute:g} a minute, {prepared.loaded.limits.max_in_flight} at a time"
         console.print(f"Time: {_time(prepared.forecast)} ({rate})")
 
 

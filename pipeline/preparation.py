@@ -148,6 +148,11 @@ class Prepared:
         """How many of the new attempts the budget holds."""
         return self.account.holds([self.price(item) for item in self.plan.submissions])
 
+    @property
+    def requests_per_minute(self) -> float:
+        """How fast jobs are submitted: by the limits, or by what the server taught an earlier run."""
+        return _rate(self.loaded, self.record)
+
     def price(self, item: Item) -> float | None:
         """Return what submitting the job costs, or None where nobody knows it."""
         return self.loaded.profile.cost(item.request or {})
@@ -187,14 +192,19 @@ def _forecast(campaign: Campaign, loaded: Loaded, plan: Plan, record: Record) ->
     if campaign.ledger.exists():
         with reading.opened(campaign.ledger) as connection:
             seen = reading.render_times(connection)
-    limits, learned_rate = loaded.limits, record.settings.get("learned_rate", inf)
     return forecast(
         [Kind.of(item.request or {}) for item in plan.submissions],
         [Kind.of(job.request) for job in record.jobs if job.state in _AT_SERVER],
         learned(seen),
-        requests_per_minute=min(limits.requests_per_minute, 60 * learned_rate),
-        max_in_flight=limits.max_in_flight,
+        requests_per_minute=_rate(loaded, record),
+        max_in_flight=loaded.limits.max_in_flight,
     )
+
+
+def _rate(loaded: Loaded, record: Record) -> float:
+    """Return how many jobs are submitted in a minute."""
+    learned_rate: float = record.settings.get("learned_rate", inf)
+    return min(loaded.limits.requests_per_minute, 60 * learned_rate)
 
 
 _AT_SERVER = DOUBTFUL - {State.HELD} | {State.SUBMITTED}
