@@ -186,7 +186,7 @@ def compare(
         if job.state is State.PLANNED:
             found = _left(found, selected)
         elif job.state in OVER and found.fate is Fate.NOTHING and spec.name in selected and again(job):
-            told = f"{found.reason} ({job.failure.kind if job.failure else job.state}): tried once more"
+            told = f"{_REASONS[job.state][2]} ({job.failure.kind if job.failure else job.state}): tried once more"
             found = replace(found, fate=Fate.SUBMIT, why=Why.AGAIN, reason=told)
         return found if job.name == spec.name else replace(found, reason=f"{found.reason}; was called {job.name}")
 

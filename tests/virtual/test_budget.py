@@ -10,7 +10,7 @@ import pytest
 from world import App, Message, World, answers, breaks, does_and_then, spec, waits
 
 from pipeline.breakers import Stop
-from pipeline.jobs import FailureKind, Job, Spec, State
+from pipeline.jobs import FailureKind, Spec, State
 from pipeline.ledger import reading
 from pipeline.profile import Price
 from pipeline.summary import Status
@@ -85,8 +85,8 @@ async def test_the_server_never_bills_more_than_the_cap_at_any_instant(world_wit
     jobs = shots(rng)
     misfortunes(world, rng)
     before, stop = -1, None
-    while (before, stop) != (len(world.bill()), Stop.BUDGET):  # it ends by its breakers too, and what fails makes room
-        before = len(world.bill())
+    while (before, stop) != (world.count("POST"), Stop.BUDGET):  # runs end by breakers too, and what fails makes room
+        before = world.count("POST")
         stop = (await world.run(jobs, max_cost=10.0, **FAST)).stop
         assert most_billed(world) <= 10.0
         found, now = status(world), account(world)
@@ -117,13 +117,13 @@ async def test_a_failure_that_nobody_bills_makes_room_in_the_run_that_sees_it(wo
     failing = [spec(number, metadata={"simulator": {"fail": FREE_OF_CHARGE}}) for number in range(3)]
     jobs = [*failing, *(spec(number) for number in range(3, 6))]
 
-    def fits(job: Job) -> bool:
-        return job.approvals == 0
-
-    signals = await world.run(jobs, max_cost=4 * EACH, retry={"max_attempts": 1}, selected=fits, **FAST)
-    first = len(world.bill())
-    assert (signals.stop, first) == (Stop.BUDGET, 4)
-    assert account(world).reserved == pytest.approx(EACH)
-    assert status(world).spent == pytest.approx(EACH)
-    signals = await world.run(jobs, max_cost=4 * EACH, retry={"max_attempts": 1}, **FAST)
-    assert (signals.stop, count(world, State.DONE), count(world, State.FAILED)) == (None, 3, 3)
+    how = {"max_cost": 4 * EACH, "retry": {"max_attempts": 1}, **FAST}
+    signals = await world.run(jobs, **how)
+    assert (signals.stop, len(world.bill())) == (Stop.BUDGET, 4)
+    assert count(world, State.FAILED) + count(world, State.DONE) == 4
+    while count(world, State.PLANNED):
+        assert account(world).reserved == pytest.approx(EACH * count(world, State.DONE))
+        assert account(world).videos == count(world, State.DONE)
+        assert status(world).spent == pytest.approx(account(world).reserved)
+        await world.run(jobs, **how)
+    assert (count(world, State.DONE), count(world, State.FAILED), len(world.bill())) == (3, 3, 6)
