@@ -13,8 +13,9 @@ import anyio
 import click
 from rich.console import Console
 
-from pipeline import commands, render, watching
+from pipeline import commands, plans, watching
 from pipeline.breakers import Stop
+from pipeline.clearing import Cleared
 from pipeline.commands import Ended
 from pipeline.credential import Censor
 from pipeline.journal import Journal
@@ -22,7 +23,7 @@ from pipeline.live import Screen, watched
 from pipeline.logbook import Logbook
 from pipeline.metering import Meter
 from pipeline.onlookers import Progress, Several
-from pipeline.preparation import Cleared, Options
+from pipeline.preparation import Options
 from pipeline.progress import HEARTBEAT, heartbeat, is_terminal, progress_on
 from pipeline.replies import on_a_terminal
 from pipeline.sentences import run_by
@@ -72,7 +73,7 @@ def run(console: Console, cleared: Cleared, told: Told, *, canary: int | None) -
         end = _run(console, first.first, told)
         if end.stop or end.signal or not first.went_well(end.status):
             return end
-        render.canary(console, end, first)
+        plans.canary(console, end, first)
         if not (on_a_terminal() and click.confirm("Render the rest?", default=False, err=True)):
             return commands.stopped(end, Stop.CANARY)
     return _run(console, cleared, told)
@@ -122,6 +123,6 @@ def _facts(cleared: Cleared) -> dict[str, Any]:
         "max_in_flight": limits.max_in_flight,
         "polls_per_second": limits.polls_per_second,
         "downloads_at_once": limits.downloads,
-        "max_cost": prepared.max_cost,
+        "max_cost": prepared.account.max_cost,
         **chosen,
     }

@@ -14,6 +14,7 @@ from pipeline.images import SUFFIXES
 from pipeline.jobs import canonical_json
 from pipeline.profile import Field, RequestRules, Travel
 from pipeline.sayings import Finding, shown
+from pipeline.videos import REFERENCE as OURS
 
 REFERENCE = "input_reference"
 """The field of a request that has the first frame: a URL, or what stands for an image (``Image.reference``)."""
@@ -50,6 +51,11 @@ class Body:
         if self.file is not None:
             parts.append((self.file.field, (self.file.name, self.file.data, self.file.media_type)))
         return {"files": parts, "headers": {"Content-Type": f"multipart/form-data; boundary={boundary}"}}
+
+
+def echoing(request: Mapping[str, Any], key: str | None) -> dict[str, Any]:
+    """Return the request with our own reference in it, for a server that shows it again."""
+    return {**request, "metadata": {**request.get("metadata", {}), OURS: key}}
 
 
 def body(request: Mapping[str, Any], rules: RequestRules, image: bytes | None) -> Body:

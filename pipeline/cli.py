@@ -10,14 +10,29 @@ from typing import Any, TextIO
 
 import click
 
-from pipeline import __version__, attending, authoring, commands, keeping, manifests, render, results, servers, summary
+from pipeline import (
+    __version__,
+    attending,
+    authoring,
+    commands,
+    keeping,
+    manifests,
+    planning,
+    plans,
+    render,
+    results,
+    servers,
+    summary,
+)
 from pipeline.attending import Told
 from pipeline.errors import CallsheetError, ManifestError
 from pipeline.options import (
     ADDRESS,
+    AGREEING,
     CANARY,
     JSON,
     MANIFEST,
+    MANIFEST_OF_PLAN,
     OUTPUT,
     PROFILE,
     SELECTION,
@@ -29,8 +44,8 @@ from pipeline.options import (
     options_of,
     taking,
 )
-from pipeline.preparation import Prepared
-from pipeline.replies import answer_with, confirm, print_json
+from pipeline.replies import answer_with, confirm, planned, print_json
+from pipeline.saved import StalePlan
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -41,20 +56,25 @@ def cli() -> None:
 
 @cli.command()
 @taking(MANIFEST, JSON, OUTPUT, VARIABLES, *SELECTION, *ADDRESS, PROFILE, *SPENDING)
-def plan(manifest: Path, as_json: bool, **options: Any) -> int:
-    """Show what a run would do, and why. Needs no key and no network."""
-    prepared = commands.plan(manifest, options_of(**options))
+@click.option(
+    "--save", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Keep the plan for run --plan."
+)
+def plan(manifest: Path, as_json: bool, save: Path | None, **options: Any) -> int:
+    """Show what a run would do, why, what it costs and how long it takes. Needs no key and no network."""
+    chosen = options_of(**options)
+    prepared = planning.plan(manifest, chosen, save=save)
     render.warnings(render.terminal(stderr=True), prepared.loaded.warnings)
     if as_json:
-        print_json(_plan_document(prepared))
+        print_json(plans.document(prepared, planning.places(manifest, prepared.plan.items, chosen)))
     else:
-        render.plan(render.terminal(stderr=False), prepared)
+        places = planning.places(manifest, plans.shown_changes(prepared), chosen)
+        plans.show(render.terminal(stderr=False), prepared, places)
     return 0
 
 
 @cli.command()
-@taking(MANIFEST, JSON, OUTPUT, VARIABLES, *SELECTION, *ADDRESS, PROFILE, *SPENDING, CANARY, *TOLERANCE, *WATCHING)
-@click.option("--yes", is_flag=True, help="Spend without being asked.")
+@taking(MANIFEST_OF_PLAN, JSON, OUTPUT, VARIABLES, *SELECTION, *ADDRESS, PROFILE, *SPENDING, *AGREEING)
+@taking(CANARY, *TOLERANCE, *WATCHING)
 @click.option(
     "--resubmit-absent", is_flag=True, help="Pay again for a job in doubt that the server's list does not show."
 )
@@ -66,11 +86,11 @@ def plan(manifest: Path, as_json: bool, **options: Any) -> int:
     show_default=True,
     help="Seconds a signal leaves to requests.",
 )
-def run(manifest: Path, as_json: bool, canary: int | None, **options: Any) -> int:
+def run(manifest: Path | None, as_json: bool, plan: Path | None, canary: int | None, **options: Any) -> int:
     """Render what is missing. Run it again after a crash, a Ctrl-C, or a change: nothing is paid twice."""
     console = render.terminal(stderr=True)
     told = Told(**{name: options.pop(name) for name in ("mode", "events", "log", "metrics")})
-    chosen = options_of(**options)
+    manifest, chosen = planned(manifest, plan, options_of(**options))
     cleared = commands.cleared(manifest, chosen, confirm=confirm)
     render.warnings(console, cleared.prepared.loaded.warnings)
     end = attending.run(console, cleared, told, canary=canary)
@@ -138,6 +158,10 @@ def _main(arguments: Sequence[str]) -> int:
         else:
             render.problems(render.terminal(stderr=True), error.problems)
         return error.exit_code
+    except StalePlan as error:
+        render.failure(render.terminal(stderr=True), str(error))
+        plans.stale(render.terminal(stderr=True), error)
+        return error.exit_code
     except CallsheetError as error:
         render.failure(render.terminal(stderr=True), str(error))
         return error.exit_code
@@ -147,8 +171,3 @@ def _main(arguments: Sequence[str]) -> int:
     except (click.Abort, KeyboardInterrupt):
         render.failure(render.terminal(stderr=True), "stopped")
         return 130
-
-
-def _plan_document(prepared: Prepared) -> dict[str, Any]:
-    loaded, path = prepared.loaded, str(prepared.campaign.folder.absolute())
-    return summary.plan_document(loaded.manifest.name, path, loaded.profile.name, prepared.plan, prepared.cost)

@@ -19,6 +19,7 @@ import anyio
 from pipeline import files, providers, rejections, shipped
 from pipeline.blocking import in_threads
 from pipeline.breakers import Signals, Stop
+from pipeline.clearing import Cleared, check_address, check_plan, clear
 from pipeline.client import POSTS_AT_ONCE, VideosClient
 from pipeline.clock import steady
 from pipeline.errors import CallsheetError, LedgerError, StorageError
@@ -36,18 +37,16 @@ from pipeline.plan import Fate
 from pipeline.policies import policy
 from pipeline.preparation import (
     Campaign,
-    Cleared,
     Options,
     Prepared,
-    check_address,
-    clear,
     compared,
-    prepare,
+    read_ledger,
     selection,
     wanted_images,
 )
 from pipeline.reconciliation import Reconciler
 from pipeline.runner import Run
+from pipeline.saved import carried_on
 from pipeline.steps import Tools
 from pipeline.summary import Status
 from pipeline.supervision import Telling, attended
@@ -86,18 +85,13 @@ def validate(manifest: Path, options: Options) -> Loaded:
     return loaded
 
 
-def plan(manifest: Path, options: Options) -> Prepared:
-    """Return what ``run`` would do with the same options. Needs no key and no network, and writes nothing."""
-    return prepare(manifest, options)
-
-
 def status(target: Path, options: Options) -> Status:
     """Return what the ledger of a manifest, or of a campaign's folder, says. Raises LedgerError where there is none."""
     return status_of(campaign_of(target, options.output))
 
 
-def cleared(manifest: Path, options: Options, *, confirm: Callable[[Prepared], bool]) -> Cleared:
-    """Return a run that may spend; ``preparation.clear`` says what can refuse it."""
+def cleared(manifest: Path, options: Options, *, confirm: Callable[[Prepared], bool | None]) -> Cleared:
+    """Return a run that may spend; ``clearing.clear`` says what can refuse it."""
     return clear(manifest, options, os.environ, confirm=confirm)
 
 
@@ -118,13 +112,12 @@ async def run(cleared: Cleared, *, progress: Progress) -> Ended:
         )
         try:
             rejections.finish(campaign)
-            # Another run may have ended between the plan and the lock.
-            plan = compared(campaign, cleared.prepared.loaded, cleared.prepared.selected)
-            warning = await _move_in(ledger, campaign, lock, takeover=cleared.options.takeover, work=plan.has_work)
+            cleared = _looked_again(cleared, progress)
+            work = cleared.prepared.plan.has_work
+            warning = await _move_in(ledger, campaign, lock, takeover=cleared.options.takeover, work=work)
             if warning is not None:
                 progress.note(f"Taking over: {warning}.")
-            prepared = replace(cleared.prepared, plan=plan)
-            end = await _run(replace(cleared, prepared=prepared), ledger, now, progress)
+            end = await _run(cleared, ledger, now, progress)
         except CallsheetError as error:
             progress.ended(error.exit_code, None, None, str(error))
             raise
@@ -133,6 +126,20 @@ async def run(cleared: Cleared, *, progress: Progress) -> Ended:
             return end
         finally:
             ledger.close()
+
+
+def _looked_again(cleared: Cleared, progress: Progress) -> Cleared:
+    """Return the run by the ledger as it is under the lock: another one may have ended since. Raises StalePlan."""
+    prepared, saved = cleared.prepared, cleared.options.plan
+    record = read_ledger(prepared.campaign)
+    plan = compared(prepared.campaign, prepared.loaded, prepared.selected, record)
+    prepared = replace(prepared, plan=plan, record=record)
+    if saved is not None:
+        check_plan(saved, prepared, cleared.options)
+        moved = carried_on(saved, plan.items)
+        if moved is not None:
+            progress.note(moved)
+    return replace(cleared, prepared=prepared)
 
 
 def stopped(end: Ended, stop: Stop) -> Ended:
@@ -178,7 +185,7 @@ async def _run(cleared: Cleared, ledger: SqliteLedger, now: Callable[[], float],
         able, same_account = profile.abilities, cleared.options.same_account
         check_address(prepared.plan, cleared.base_url, key, listing=able.list, same_account=same_account)
         campaign.outputs.probe()
-    await _enrol(ledger, prepared, cleared.options)
+    await _enrol(ledger, prepared, cleared)
     telling = Telling(_begun(prepared, now), progress)
     progress.started(telling.begun)
     signals = Signals(Contact(), cleared.options.tolerance)
@@ -221,7 +228,7 @@ async def _run(cleared: Cleared, ledger: SqliteLedger, now: Callable[[], float],
 def _begun(prepared: Prepared, now: Callable[[], float]) -> Begun:
     campaign, submitted = prepared.campaign, prepared.plan.of(Fate.SUBMIT)
     with reading.opened(campaign.ledger) as connection:
-        renders = reading.renders(connection)
+        renders = [seconds for _, seconds in reversed(reading.render_times(connection))]
     wanted = sum(item.job is None or item.job.state is State.PLANNED for item in submitted)
     tally = Tally.begun(status_of(campaign), todo=wanted, renders=renders, now=now())
     return Begun(str(campaign.folder.absolute()), wanted, tally, now)
@@ -296,7 +303,7 @@ def schema_text(name: str) -> str:
     return shipped.schema_text(name)
 
 
-async def _enrol(ledger: SqliteLedger, prepared: Prepared, options: Options) -> None:
+async def _enrol(ledger: SqliteLedger, prepared: Prepared, cleared: Cleared) -> None:
     """Make the ledger hold what the manifest asks for, and the campaign its images, before anything is submitted.
 
     What only has a new name keeps its video.
@@ -316,10 +323,11 @@ async def _enrol(ledger: SqliteLedger, prepared: Prepared, options: Options) -> 
         "name": loaded.manifest.name,
         "provider": loaded.profile.name,
         "currency": price.currency if price else None,
-        "vars": {**prepared.remembered, **options.variables},
-        "rebuilt": prepared.rebuilt and not prepared.wants_confirmation,  # which was given, else this is not reached
+        "vars": {**prepared.remembered, **cleared.options.variables},
+        "agreed": list(cleared.agreed),
     }
-    await ledger.enrol(loaded.specs, settings=settings, max_cost=prepared.max_cost)
+    account = prepared.account
+    await ledger.enrol(loaded.specs, settings=settings, max_cost=account.max_cost, max_videos=account.max_videos)
 
 
 def _ended(status: Status, signals: Signals, selected: frozenset[str], received: int | None) -> Ended:

@@ -187,7 +187,8 @@ def _seen(job: Job, e: Seen, m: Moment, p: Policy) -> Action:
             return Completed(status=video.word, expires_at=expires_at, raw=video.raw)
         case Status.FAILED:
             failure = video.failure or Failure(FailureKind.SERVER, video.word)
-            return Failed(status=video.word, failure=failure, raw=video.raw)
+            price = 0.0 if failure.kind in p.unbilled else job.price
+            return Failed(status=video.word, price=price, failure=failure, raw=video.raw)
         case Status.GONE:
             return Expired(failure=Failure(FailureKind.EXPIRED, f"the server says: {video.word}"), raw=video.raw)
         case Status.ACTIVE:

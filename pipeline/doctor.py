@@ -27,6 +27,7 @@ from pipeline import (
     starter,
     validation,
 )
+from pipeline.clearing import Cleared
 from pipeline.commands import Ended
 from pipeline.credential import find_key
 from pipeline.errors import CredentialError, StorageError, UsageError
@@ -34,7 +35,7 @@ from pipeline.examining import Patient
 from pipeline.ledger import reading
 from pipeline.onlookers import Progress
 from pipeline.outlines import outline, taught
-from pipeline.preparation import Cleared, Options, Prepared
+from pipeline.preparation import Options, Prepared
 from pipeline.probing import Prober
 from pipeline.profile import Profile, address, profile_from
 from pipeline.surroundings import simulator
@@ -169,7 +170,7 @@ def write_draft(examined: Examined, path: Path) -> Examined:
     return replace(examined, draft=path)
 
 
-def clear(examined: Examined, options: Options, *, confirm: Callable[[Prepared], bool]) -> Cleared:
+def clear(examined: Examined, options: Options, *, confirm: Callable[[Prepared], bool | None]) -> Cleared:
     """Return a run of one job, the cheapest that the profile allows, which may spend; ``commands.cleared`` says what
     can refuse it. Its campaign is the day's: what is paid is not paid again on the same day.
     """

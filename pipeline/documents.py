@@ -49,7 +49,7 @@ def explain_document(found: Explained) -> dict[str, Any]:
             {
                 "path": list(origin.path),
                 "value": origin.value,
-                "sources": [_source(source) for source in origin.sources],
+                "sources": [source_document(source) for source in origin.sources],
             }
             for origin in found.origins
         ],
@@ -104,7 +104,7 @@ def _row(row: Row) -> dict[str, Any]:
     }
 
 
-def _source(source: Source) -> dict[str, Any]:
+def source_document(source: Source) -> dict[str, Any]:
     place = source.place
     where = {"file": place.file, "line": place.line, "column": place.column} if place else {"word": source.word}
     return {"name": source.name, **where}

@@ -143,9 +143,10 @@ class Completed(_Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failed(_Event):
-    """The server accepted the job and could not, or would not, make the video."""
+    """The server accepted the job and could not, or would not, make the video. ``price``: 0 where it is not billed."""
 
     status: str
+    price: float | None
     failure: Failure
 
 

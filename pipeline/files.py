@@ -160,14 +160,16 @@ def _manifest(
 
 def _budget_problems(manifest: Manifest, profile: Profile) -> list[Problem]:
     """Hold the budget against the profile's prices."""
-    layer, price = Layer(manifest.document, ("budget",)), profile.price
-    if not manifest.budget:
-        return []
-    if price is None:
+    budget, layer, price = manifest.budget, Layer(manifest.document, ("budget",)), profile.price
+    bounds = [Layer(manifest.document, ("budget", name)) for name in ("max_cost", "max_videos")]
+    if budget.keys() == {"currency"} and not any(map(manifest.is_said, bounds)):
+        return [layer.value_place.problem("budget", "the budget bounds nothing", "write max_cost or max_videos too")]
+    if price is None and "max_cost" in budget:
         message = f"the profile {profile.name} has no prices: a run needs one to keep the budget"
-        return [layer.key_place.warning("budget", message, "give --price to `plan` and `run`, per second of video")]
-    currency = manifest.budget.get("currency", price.currency)
-    if currency != price.currency:
+        fix = "give --price to `plan` and `run`, per second of video; or write `max_videos` in place of `max_cost`"
+        return [layer.key_place.warning("budget", message, fix)]
+    currency = budget.get("currency")
+    if price is not None and currency not in {None, price.currency}:
         place = Layer(manifest.document, ("budget", "currency")).value_place
         message = f"the prices of the profile {profile.name} are in {price.currency}, not in {currency}"
         return [place.problem("budget", message, f"write {price.currency}")]

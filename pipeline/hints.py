@@ -34,6 +34,7 @@ _WORDS = {
     "budget": "costs money",
     "retry": "retries retry_policy on_failure",
     "max_attempts": "attempts max_retries max_tries tries",
+    "max_videos": "videos max_jobs max_count max_clips",
     "max_cost": "max_budget max_spend limit_usd",
     "limits": "limit rate_limits rate_limit",
     "output": "outputs out",

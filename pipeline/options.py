@@ -69,6 +69,9 @@ PROFILE = click.option(
 SPENDING = (
     click.option("--no-submit", is_flag=True, help="Fetch what is paid; spend nothing."),
     click.option("--max-cost", type=click.FloatRange(min=0), metavar="N", help="Stop before the campaign costs more."),
+    click.option(
+        "--max-videos", type=click.IntRange(min=0), metavar="N", help="Stop before the campaign has more videos."
+    ),
     click.option("--price", type=click.FloatRange(min=0), metavar="N", help="What a second of video costs."),
 )
 TOLERANCE = (
@@ -99,6 +102,22 @@ CANARY = click.option(
     metavar="N",
     help="Render the first N that are selected; then ask before the rest, or stop.",
 )
+AGREEING = (
+    click.option("--yes", is_flag=True, help="Spend without being asked."),
+    click.option(
+        "--ask-above",
+        type=click.FloatRange(min=0),
+        default=0.0,
+        metavar="N",
+        help="Ask only before the campaign costs N more than was agreed to.",
+    ),
+    click.option(
+        "--plan",
+        type=click.Path(dir_okay=False, path_type=Path),
+        metavar="FILE",
+        help="Run exactly the plan that was saved, or nothing. It names its manifest.",
+    ),
+)
 FORMAT = (
     click.option(
         "--format",
@@ -109,6 +128,7 @@ FORMAT = (
     JSON,
 )
 MANIFEST = click.argument("manifest", type=click.Path(path_type=Path))
+MANIFEST_OF_PLAN = click.argument("manifest", required=False, type=click.Path(path_type=Path))
 MANIFESTS = click.argument("manifests", nargs=-1, required=True, type=click.Path(path_type=Path))
 TARGET = click.argument("target", metavar="MANIFEST|FOLDER", type=click.Path(exists=True, path_type=Path))
 

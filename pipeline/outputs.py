@@ -136,6 +136,10 @@ class Outputs:
             return False
         return stat.S_ISREG(found.st_mode) and found.st_size == job.bytes
 
+    def is_there(self, job: Job) -> bool:
+        """Tell whether anything has the name of the job's file."""
+        return os.path.lexists(self._campaign / (job.path or job.output))
+
     def tidy(self, job: Job) -> None:
         """Remove the part file of a job that is done: a power cut may have brought it back."""
         with storage_errors(self.videos):

@@ -1,20 +1,21 @@
-"""What comes before a run: the manifest held against its ledger, and everything that can refuse to spend.
+"""What comes before a run: the manifest held against its ledger, what that costs, and how long it takes.
 
 Reads the manifest, the ledger and the disk; writes nothing and asks no server.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import partial
 from heapq import nsmallest
+from math import inf
 from pathlib import Path
 from typing import Any
 
 from pipeline import files
 from pipeline.breakers import Tolerance
-from pipeline.credential import Secret, find_key
+from pipeline.costs import Account, Agreed, Estimate, Kind, estimate
 from pipeline.decisions import may_be_sent_again
 from pipeline.errors import UsageError
 from pipeline.files import Loaded
@@ -24,11 +25,13 @@ from pipeline.jobs import DOUBTFUL, Job, Spec, State
 from pipeline.ledger import reading
 from pipeline.network import Network
 from pipeline.outputs import Outputs
-from pipeline.plan import Fate, Plan, compare
+from pipeline.plan import Fate, Findings, Item, Key, Last, Plan, compare
 from pipeline.policies import policy
-from pipeline.profile import Price, Profile, address
+from pipeline.profile import Price, Profile
 from pipeline.providers import Profiles
-from pipeline.summary import Estimate, estimate
+from pipeline.saved import Saved
+from pipeline.summary import Status
+from pipeline.timing import Forecast, forecast, learned
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,7 @@ class Options:
 
     ``profiles`` are the profiles that there are, ``network`` is what is between here and the servers, ``grace`` the
     seconds that a signal leaves to what is in flight. ``same_account``: another key is of the same account.
+    ``ask_above``: what may be spent beyond what was agreed to before anybody is asked. ``plan`` is to be run exactly.
     """
 
     output: Path = Path("outputs")
@@ -54,7 +58,10 @@ class Options:
     no_submit: bool = False
     resubmit_absent: bool = False
     max_cost: float | None = None
+    max_videos: int | None = None
     price: float | None = None
+    ask_above: float = 0.0
+    plan: Saved | None = None
     takeover: bool = False
     grace: float = 25.0
     tolerance: Tolerance | None = None
@@ -88,8 +95,22 @@ class Campaign:
 
 
 @dataclass(frozen=True, slots=True)
+class Record:
+    """What a campaign's ledger says; nothing where there is none yet."""
+
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    jobs: tuple[Job, ...] = ()
+    account: Account = field(default_factory=Account)
+    last: Mapping[Key, Last] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Prepared:
-    """A manifest held against its ledger: what a run would do, with which options it was asked, what that costs."""
+    """A manifest held against its ledger: what a run would do, what that costs, and how long it takes.
+
+    ``account`` has the budget of this run. ``agreed`` is what people have agreed to so far. ``address`` is where
+    requests go: None for the bundled simulator, and as long as nobody has said it.
+    """
 
     loaded: Loaded
     campaign: Campaign
@@ -97,29 +118,50 @@ class Prepared:
     cost: Estimate
     selected: frozenset[str]
     remembered: Mapping[str, str]
-    rebuilt: bool
-    max_cost: float | None = None
+    record: Record = Record()
+    account: Account = field(default_factory=Account)
+    forecast: Forecast | None = None
+    address: str | None = None
 
     @property
-    def wants_confirmation(self) -> bool:
-        """Whether this campaign has cost nothing yet, as far as its ledger knows it all, and would now."""
-        jobs = [item.job for item in self.plan.items if item.job is not None]
-        free = self.cost.cost == 0 and self.cost.unknown_price_jobs == 0
-        return not free and (self.rebuilt or not any(job.attempt > 0 and job.price != 0 for job in jobs))
-
-
-@dataclass(frozen=True, slots=True)
-class Cleared:
-    """A run that may spend: what it will do, where its requests go (None: the bundled simulator), with which key."""
-
-    prepared: Prepared
-    options: Options
-    url: str | None
-    key: Secret | None
+    def status(self) -> Status:
+        """Where the campaign stands before the run."""
+        return Status(
+            self.loaded.manifest.name,
+            str(self.campaign.folder.absolute()),
+            self.cost.currency,
+            self.record.jobs,
+            self.account.max_cost,
+            self.account.max_videos,
+        )
 
     @property
-    def base_url(self) -> str:
-        return self.url or self.prepared.loaded.profile.base_url or ""
+    def agreed(self) -> Agreed:
+        return Agreed(*self.record.settings.get("agreed", ()))
+
+    @property
+    def asks_for(self) -> Agreed:
+        """What has to be agreed to: all that was promised before, and all that would be now."""
+        return Agreed.to(self.account, self.cost)
+
+    @property
+    def held(self) -> int:
+        """How many of the new attempts the budget holds."""
+        return self.account.holds([self.price(item) for item in self.plan.submissions])
+
+    @property
+    def requests_per_minute(self) -> float:
+        """How fast jobs are submitted: by the limits, or by what the server taught an earlier run."""
+        return _rate(self.loaded, self.record)
+
+    def price(self, item: Item) -> float | None:
+        """Return what submitting the job costs, or None where nobody knows it."""
+        return self.loaded.profile.cost(item.request or {})
+
+    def wants_confirmation(self, ask_above: float) -> bool:
+        """Whether more would be spent than was agreed to, by more than ``ask_above``, or nobody knows how much."""
+        unknown = self.cost.unknown_price_jobs > 0
+        return not self.cost.is_free and not self.agreed.covers(self.asks_for, and_above=ask_above, unknown=unknown)
 
 
 def prepare(manifest: Path, options: Options) -> Prepared:
@@ -127,17 +169,46 @@ def prepare(manifest: Path, options: Options) -> Prepared:
     remembered = remembering(options)
     loaded = files.load(manifest, variables=options.variables, profiles=options.profiles, remembered=remembered)
     campaign = Campaign(options.output / loaded.manifest.name)
-    settings = _settings(campaign)
-    _check_provider(settings.get("provider"), loaded.profile, options.profiles, campaign)
+    record = read_ledger(campaign)
+    _check_provider(record.settings.get("provider"), loaded.profile, options.profiles, campaign)
     price = _price(loaded, options)
     loaded = replace(loaded, profile=replace(loaded.profile, price=price))
     selected = selection(loaded.specs, options)
-    plan = compared(campaign, loaded, selected)
-    costs = [loaded.profile.cost(item.spec.request) for item in plan.of(Fate.SUBMIT) if item.spec]
-    cost = estimate(costs, price.currency if price else None)
-    max_cost = loaded.manifest.budget.get("max_cost") if options.max_cost is None else options.max_cost
-    kept, rebuilt = loaded.manifest.remembered, settings.get("rebuilt", False)
-    return Prepared(loaded, campaign, plan, cost, selected, kept, rebuilt, max_cost)
+    plan = compared(campaign, loaded, selected, record)
+    requests = [item.request or {} for item in plan.submissions]
+    cost = estimate(requests, loaded.profile.cost, price.currency if price else None)
+    account = record.account._replace(**_budget(loaded, options))
+    forecast = _forecast(campaign, loaded, plan, record)
+    return Prepared(loaded, campaign, plan, cost, selected, loaded.manifest.remembered, record, account, forecast)
+
+
+def _budget(loaded: Loaded, options: Options) -> dict[str, Any]:
+    """Return the most that the campaign may cost, and have of videos: the options go before the manifest."""
+    given = {"max_cost": options.max_cost, "max_videos": options.max_videos}
+    return {name: loaded.manifest.budget.get(name) if value is None else value for name, value in given.items()}
+
+
+def _forecast(campaign: Campaign, loaded: Loaded, plan: Plan, record: Record) -> Forecast:
+    seen: list[tuple[Kind, float]] = []
+    if campaign.ledger.exists():
+        with reading.opened(campaign.ledger) as connection:
+            seen = reading.render_times(connection)
+    return forecast(
+        [Kind.of(item.request or {}) for item in plan.submissions],
+        [Kind.of(job.request) for job in record.jobs if job.state in _AT_SERVER],
+        learned(seen),
+        requests_per_minute=_rate(loaded, record),
+        max_in_flight=loaded.limits.max_in_flight,
+    )
+
+
+def _rate(loaded: Loaded, record: Record) -> float:
+    """Return how many jobs are submitted in a minute."""
+    learned_rate: float = record.settings.get("learned_rate", inf)
+    return min(loaded.limits.requests_per_minute, 60 * learned_rate)
+
+
+_AT_SERVER = DOUBTFUL - {State.HELD} | {State.SUBMITTED}
 
 
 def remembering(options: Options) -> files.Remembered:
@@ -156,33 +227,6 @@ def _price(loaded: Loaded, options: Options) -> Price | None:
         return price
     currency = loaded.manifest.budget.get("currency", price.currency if price else "USD")
     return Price(currency, otherwise=options.price)
-
-
-def clear(
-    manifest: Path, options: Options, environment: Mapping[str, str], *, confirm: Callable[[Prepared], bool]
-) -> Cleared:
-    """Return a run that may spend. ``confirm`` is asked before the first spending of a new campaign.
-
-    Raises CallsheetError, with nothing spent and nothing written, for a wrong manifest, an address, a proxy or
-    certificates that must not or cannot be used, a missing key (which is needed only where there is work), and a
-    spending that nobody confirmed.
-    """
-    prepared = prepare(manifest, options)
-    profile = prepared.loaded.profile
-    url = address(profile, options.base_url, environment, allow_http=options.allow_http)
-    key = None
-    if prepared.plan.has_work:
-        if prepared.max_cost is not None and prepared.cost.unknown_price_jobs:
-            what = "the manifest's budget" if options.max_cost is None else "--max-cost"
-            raise UsageError(
-                f"{what} cannot hold: the profile {profile.name} has no price for what would be sent. "
-                "Give it with --price, per second of video"
-            )
-        key = find_key(profile.auth, environment)
-        options.network.check(url, carries_key=key is not None and not options.allow_http)
-        if prepared.wants_confirmation and not (options.yes or confirm(prepared)):
-            raise UsageError("spending was not confirmed; nothing was sent. Confirm with --yes")
-    return Cleared(prepared, options, url, key)
 
 
 def selection(specs: Sequence[Spec], options: Options) -> frozenset[str]:
@@ -221,18 +265,17 @@ def fits(spec: Spec | Job, word: str) -> bool:
     )
 
 
-def compared(campaign: Campaign, loaded: Loaded, selected: frozenset[str]) -> Plan:
-    """Return what a run would do, by the ledger as it is now."""
-    _, jobs = read_ledger(campaign)
-    outputs = campaign.outputs
+def compared(campaign: Campaign, loaded: Loaded, selected: frozenset[str], record: Record) -> Plan:
+    """Return what a run would do, by the ledger as it is."""
+    outputs, jobs = campaign.outputs, record.jobs
     missing = [job for job in jobs if job.state is State.DONE and not outputs.intact(job)]
+    damaged = [job for job in missing if outputs.is_there(job)]
     back = [job for job in jobs if job.state in {State.EXPIRED, State.LOST} and job.sha256 and outputs.intact(job)]
     return compare(
         loaded.specs,
         jobs,
         selected=selected,
-        missing=_keys(missing),
-        back=_keys(back),
+        findings=Findings(_keys(missing), _keys(damaged), _keys(back), record.last),
         again=partial(may_be_sent_again, policy(loaded.profile, retry=loaded.manifest.retry)),
         listing=loaded.profile.abilities.list,
     )
@@ -267,24 +310,6 @@ def _check_provider(before: str | None, profile: Profile, profiles: Profiles, ca
         )
 
 
-def check_address(plan: Plan, url: str, key: Secret | None, *, listing: bool, same_account: bool) -> None:
-    """Refuse to ask one server, or one account, for what another one was paid for: all of it would look lost.
-
-    ``listing``: what is held is looked for too. ``same_account``: a person says that another key is of the same one.
-    """
-    for item in plan.of(Fate.CONTINUE, Fate.DECIDE):
-        job = item.job
-        if job is None or (job.state is State.HELD and not listing):
-            continue
-        if job.base_url != url:
-            raise UsageError(f"{job.name} was submitted to {job.base_url}, not to {url}: finish it there first")
-        if job.key_fingerprint != (key.fingerprint if key else None) and not same_account:
-            raise UsageError(
-                f"{job.name} was paid with another key: finish it with that one first, "
-                "or say with --same-account that both are keys of one account"
-            )
-
-
 def _settings(campaign: Campaign) -> Mapping[str, Any]:
     if not campaign.ledger.exists():
         return {}
@@ -292,9 +317,10 @@ def _settings(campaign: Campaign) -> Mapping[str, Any]:
         return reading.settings(connection)
 
 
-def read_ledger(campaign: Campaign) -> tuple[Mapping[str, Any], tuple[Job, ...]]:
-    """Return the settings and the jobs of a campaign's ledger; nothing where there is none yet."""
+def read_ledger(campaign: Campaign) -> Record:
+    """Return what a campaign's ledger says; nothing where there is none yet."""
     if not campaign.ledger.exists():
-        return {}, ()
+        return Record()
     with reading.opened(campaign.ledger) as connection:
-        return reading.settings(connection), tuple(reading.jobs(connection))
+        settings, jobs = reading.settings(connection), tuple(reading.jobs(connection))
+        return Record(settings, jobs, reading.account(connection), reading.last_events(connection))

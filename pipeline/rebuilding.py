@@ -254,7 +254,7 @@ def _settings(name: str, believed: Sequence[Sidecar], profiles: Sequence[Profile
     """Return what the new ledger can remember: its name, and the profile whose address all jobs were sent to."""
     addresses = {one.facts["base_url"] for one in believed}
     fitting = [profile for profile in profiles if addresses == {profile.base_url}]
-    settings: dict[str, Any] = {"name": name, "rebuilt": True}
+    settings: dict[str, Any] = {"name": name}
     if len(fitting) == 1:
         price = fitting[0].price
         settings |= {"provider": fitting[0].name, "currency": price.currency if price else None}

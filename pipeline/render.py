@@ -6,7 +6,6 @@ the terminal, or turn the reading direction. Nothing here is ever read as markup
 
 import json
 import time
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -25,12 +24,9 @@ from pipeline.errors import Problem
 from pipeline.explaining import Explained
 from pipeline.folder import content
 from pipeline.jobs import FOR_A_PERSON, Job, State
-from pipeline.plan import Fate, Item
-from pipeline.preparation import Prepared
 from pipeline.rules import Rule
 from pipeline.sayings import masked
-from pipeline.summary import Estimate, Status
-from pipeline.trial import Trial
+from pipeline.summary import Status
 
 _ESCAPED = (
     {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
@@ -152,35 +148,6 @@ def failure(console: Console, message: str) -> None:
     console.print(Text.assemble(("callsheet: ", "bold red"), safe(message, 2000)))
 
 
-def plan(console: Console, prepared: Prepared) -> None:
-    """Print what a run would do, and why."""
-    items = prepared.plan.items
-    counted = Counter(item.fate for item in items)
-    console.print(Text(f"{safe(prepared.loaded.manifest.name)} at {safe(prepared.loaded.profile.title)}", "bold"))
-    _print_remembered(console, prepared)
-    table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
-    for fate, words in _FATES.items():
-        if counted[fate]:
-            table.add_row(str(counted[fate]), words, Text(_examples(items, fate), "dim"))
-    console.print(table)
-    console.print(f"Cost of what is submitted: {_money(prepared.cost)}")
-    for item in [item for item in items if item.fate is not Fate.NOTHING][:_SHOWN_AT_MOST]:
-        console.print(Text.assemble(f"  {item.fate.value:9}", (safe(item.name, 60), "bold"), f"  {safe(item.reason)}"))
-    rest = len(items) - counted[Fate.NOTHING] - _SHOWN_AT_MOST
-    if rest > 0:
-        console.print(f"  … and {rest} more; --json has them all")
-    console.print(f"Campaign {safe(prepared.campaign.folder.absolute())}")
-
-
-_FATES = {
-    Fate.SUBMIT: "to submit",
-    Fate.CONTINUE: "to continue, already paid",
-    Fate.DECIDE: "waiting for a person",
-    Fate.NOTHING: "finished",
-    Fate.LEAVE: "left alone",
-}
-
-
 def status(console: Console, found: Status) -> None:
     """Print where a campaign stands."""
     console.print(Text(safe(found.name), "bold"))
@@ -189,7 +156,7 @@ def status(console: Console, found: Status) -> None:
         if number:
             table.add_row(str(number), Text(state.value.replace("_", " "), _COLOURS.get(state, "")))
     console.print(table)
-    console.print(_spent(found))
+    console.print(spent(found))
     _print_troubles(console, found.jobs)
     console.print(f"Campaign {safe(found.path)}")
 
@@ -202,7 +169,7 @@ def ended(console: Console, end: Ended, manifest: Path, blamed: Mapping[str, Bla
     found, counts = end.status, end.status.counts
     asked = sum(not job.orphaned for job in found.jobs)
     done = sum(job.state is State.DONE and not job.orphaned for job in found.jobs)
-    console.print(Text(f"{done} of {count(asked, 'video')} done. {_spent(found)}", "bold"))
+    console.print(Text(f"{done} of {count(asked, 'video')} done. {spent(found)}", "bold"))
     _print_troubles(console, found.jobs, blamed)
     if end.stop is not None:
         words = f": {end.failure.message}" if end.failure else ""
@@ -217,15 +184,6 @@ def ended(console: Console, end: Ended, manifest: Path, blamed: Mapping[str, Bla
         console.print(Text(f"Some jobs wait for a person: see `callsheet resolve {safe(manifest)}`.", "yellow"))
     console.print(f"Videos   {safe(found.path)}/videos")
     console.print(f"Ledger   {safe(found.path)}/ledger.db")
-
-
-def canary(console: Console, end: Ended, found: Trial) -> None:
-    """Print what came first, where to look at it, and what the rest would be."""
-    first = count(len(found.first.prepared.selected), "video")
-    console.print(Text(f"The first {first} of {safe(end.status.name)} can be looked at.", "bold"))
-    console.print(f"Videos   {safe(end.status.path)}/videos")
-    console.print(f"The rest: {count(found.rest, 'job')}, {_money(found.cost)}")
-    console.print("To render it without being asked, give the same command without --canary.")
 
 
 def _first_expiry(found: Status) -> str:
@@ -258,11 +216,6 @@ def _text(file: str) -> Written | None:
     return Written.of(file, data.decode("utf-8-sig", errors="replace"))
 
 
-def _print_remembered(console: Console, prepared: Prepared) -> None:
-    for name, value in prepared.remembered.items():
-        console.print(f"  var {safe(name)} = {safe(value, 60)} (from the last run; --var changes it)")
-
-
 def _print_troubles(console: Console, jobs: Iterable[Job], blamed: Mapping[str, Blame] = MappingProxyType({})) -> None:
     troubled = [job for job in jobs if (job.failure or job.warnings) and not job.orphaned]
     texts: dict[str, Written | None] = {}
@@ -288,12 +241,8 @@ def _print_blame(console: Console, blame: Blame, texts: dict[str, Written | None
         _print_excerpt(console, blame.source.place, texts)
 
 
-def _examples(items: Iterable[Item], fate: Fate) -> str:
-    reasons = Counter(item.reason for item in items if item.fate is fate)
-    return "; ".join(f"{number} x {safe(reason, 60)}" for reason, number in reasons.most_common(3))
-
-
-def _spent(found: Status) -> str:
+def spent(found: Status) -> str:
+    """Return what a campaign has cost, what is in doubt, and that it is unknown where it is."""
     currency = found.currency or ""
     known = f"Spent {found.spent:.2f} {currency}".rstrip()
     if found.in_doubt:
@@ -302,13 +251,6 @@ def _spent(found: Status) -> str:
         unknown = f"{count(found.unknown_price_jobs, 'job')} at a price that the profile does not know"
         return f"{known}, and {unknown}." if found.spent else f"Paid: {unknown}."
     return f"{known}."
-
-
-def _money(cost: Estimate) -> str:
-    if cost.unknown_price_jobs:
-        known = f"{cost.cost:.2f} {cost.currency} and " if cost.cost else ""
-        return f"{known}unknown for {count(cost.unknown_price_jobs, 'job')}: the profile has no price"
-    return f"{cost.cost:.2f} {cost.currency or ''}".rstrip()
 
 
 def count(number: int, noun: str) -> str:

@@ -3,12 +3,13 @@
 import json
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
 
-from pipeline import render
-from pipeline.preparation import Prepared
+from pipeline import planning, plans, render
+from pipeline.preparation import Options, Prepared
 
 
 def print_json(document: Any) -> None:
@@ -27,9 +28,18 @@ def on_a_terminal() -> bool:
     return sys.stdin is not None and sys.stderr is not None and sys.stdin.isatty() and sys.stderr.isatty()
 
 
-def confirm(prepared: Prepared) -> bool:
-    """Show what would be spent, and ask; without a terminal the answer is no."""
+def confirm(prepared: Prepared) -> bool | None:
+    """Show what would be spent, and ask; None where nobody is at a terminal."""
     if not on_a_terminal():
-        return False
-    render.plan(render.terminal(stderr=True), prepared)
+        return None
+    plans.show(render.terminal(stderr=True), prepared)
     return click.confirm("Spend this?", default=False, err=True)
+
+
+def planned(manifest: Path | None, plan: Path | None, options: Options) -> tuple[Path, Options]:
+    """Return the manifest and the options of a run: those of a saved plan, if there is one."""
+    if plan is not None:
+        return planning.of_plan(plan, manifest, options)
+    if manifest is None:
+        raise click.UsageError("Missing argument 'MANIFEST': only a saved plan (--plan FILE) names one")
+    return manifest, options

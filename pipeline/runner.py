@@ -183,7 +183,7 @@ class Run:
         try:
             after = await self.ledger.record(job, event)
         except BudgetReached:
-            signals.no_more_submits(Stop.BUDGET, Failure(FailureKind.NOT_SENT, "the next job would cost more"))
+            signals.no_more_submits(Stop.BUDGET, Failure(FailureKind.NOT_SENT, "the next job would be beyond it"))
             return job, Closed()
         except DuplicateVideo as error:
             failure = Failure(FailureKind.AMBIGUOUS, f"the server gave the id of another job: {error}")

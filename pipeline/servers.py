@@ -7,7 +7,7 @@ from typing import Any
 import anyio
 import click
 
-from pipeline import authoring, commands, descriptions, documents, render, starter
+from pipeline import authoring, commands, descriptions, documents, plans, render, starter
 from pipeline.doctor import clear, examine, kept_manifest, render_clip, write_draft
 from pipeline.options import ADDRESS, JSON, OUTPUT, PROFILE, options_of, taking
 from pipeline.progress import progress_on
@@ -41,8 +41,8 @@ def doctor(provider: str | None, as_json: bool, write: Path | None, spend: bool,
     found = anyio.run(examine, provider, chosen)
     if spend and found.exit_code == 0:
         cleared = clear(found, chosen, confirm=confirm)
-        if chosen.yes or not cleared.prepared.wants_confirmation:
-            render.plan(console, cleared.prepared)
+        if chosen.yes or not cleared.prepared.wants_confirmation(chosen.ask_above):
+            plans.show(console, cleared.prepared)
         with progress_on(console) as progress:
             found, end = anyio.run(partial(render_clip, found, cleared, progress=progress))
         render.ended(console, end, kept_manifest(cleared), {})

@@ -14,7 +14,7 @@ import anyio
 
 from pipeline.actions import ACTIONS, CLOSING
 from pipeline.blocking import Blocking
-from pipeline.bodies import Body, body
+from pipeline.bodies import Body, body, echoing
 from pipeline.breakers import Signals, Stop
 from pipeline.client import UNTRUSTED, Received, VideosClient
 from pipeline.decisions import Do, Moment
@@ -45,7 +45,6 @@ from pipeline.outputs import Outputs, Part
 from pipeline.profile import Profile
 from pipeline.reconciliation import Reconciler
 from pipeline.retrying import LONGEST_HINT, backoff, repeated
-from pipeline.videos import REFERENCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +163,7 @@ def _sent(tools: Tools, job: Job, image: bytes | None) -> Body:
     """Return the request's body: what is asked for, with our reference in it where the server shows it again."""
     request = job.request
     if tools.profile.abilities.echo:
-        request = {**request, "metadata": {**request.get("metadata", {}), REFERENCE: job.idempotency_key}}
+        request = echoing(request, job.idempotency_key)
     return body(request, tools.profile.request, image)
 
 

@@ -1,11 +1,10 @@
 """What came of a campaign: documents for programs and the exit code, folded from the jobs. Pure.
 
-The shapes are promised in ``schemas/status.schema.json``, ``run.schema.json``, ``plan.schema.json`` and
-``validate.schema.json``.
+The shapes are promised in ``schemas/status.schema.json``, ``run.schema.json`` and ``validate.schema.json``.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -13,7 +12,6 @@ from typing import Any
 from pipeline.document import Place
 from pipeline.errors import Problem
 from pipeline.jobs import DOUBTFUL, FOR_A_PERSON, OVER, PAID, Failure, FailureKind, Job, State
-from pipeline.plan import Fate, Item, Plan
 
 _UNFINISHED = frozenset(State) - OVER - FOR_A_PERSON - {State.DONE}
 
@@ -30,6 +28,7 @@ class Status:
     currency: str | None
     jobs: tuple[Job, ...]
     budget: float | None = None
+    max_videos: int | None = None
     before: Mapping[tuple[str, str], Failure] = field(default_factory=dict)
 
     @property
@@ -87,6 +86,7 @@ def status_document(status: Status) -> dict[str, Any]:
             "spent": status.spent,
             "in_doubt": status.in_doubt,
             "budget": status.budget,
+            "max_videos": status.max_videos,
             "unknown_price_jobs": status.unknown_price_jobs,
         },
         "jobs": [_job_document(job, status.before.get((job.name, job.request_hash))) for job in status.jobs],
@@ -107,34 +107,6 @@ def problems_document(problems: Iterable[Problem]) -> dict[str, Any]:
     """Return the document of ``validate --json``."""
     keys = ("rule", "severity", "file", "line", "column", "message", "fix")
     return {"schema_version": 1, "problems": [{key: asdict(problem)[key] for key in keys} for problem in problems]}
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """What submitting the plan's new jobs costs, as far as prices are known."""
-
-    currency: str | None
-    cost: float
-    unknown_price_jobs: int
-
-
-def estimate(prices: Sequence[float | None], currency: str | None) -> Estimate:
-    known = [price for price in prices if price is not None]
-    return Estimate(currency, sum(known), len(prices) - len(known))
-
-
-def plan_document(name: str, path: str, provider: str, plan: Plan, cost: Estimate) -> dict[str, Any]:
-    """Return the document of ``plan --json``."""
-    counted = Counter(item.fate for item in plan.items)
-    return {
-        "schema_version": 1,
-        "name": name,
-        "path": path,
-        "provider": provider,
-        "counts": {fate.value: counted[fate] for fate in Fate},
-        "cost": asdict(cost),
-        "jobs": [_item_document(item) for item in plan.items],
-    }
 
 
 def spent_on(job: Job) -> float:
@@ -181,16 +153,3 @@ def _job_document(job: Job, before: Failure | None) -> dict[str, Any]:
 
 def _failure_document(failure: Failure | None) -> dict[str, Any] | None:
     return None if failure is None else {name: getattr(failure, name) for name in ("kind", "message", "code", "param")}
-
-
-def _item_document(item: Item) -> dict[str, Any]:
-    return {
-        "job": item.name,
-        "action": item.fate.value,
-        "reason": item.reason,
-        "state": item.job.state.value if item.job else None,
-        "orphaned": item.spec is None,
-        "request": dict(item.spec.request) if item.spec else None,
-        "output": f"videos/{item.spec.output}" if item.spec else None,
-        "origin": item.spec.origin if item.spec else None,
-    }

@@ -31,13 +31,13 @@ def campaign_of(target: Path, output: Path) -> Campaign:
 def status_of(campaign: Campaign) -> Status:
     """Return what the campaign's ledger says, and why the last run left videos to the next one."""
     with reading.opened(campaign.ledger) as connection:
-        settings, budget = reading.settings(connection), reading.budget(connection)
+        settings, account = reading.settings(connection), reading.account(connection)
         left = unfetched_from(settings.get("unfetched", []))
         jobs = tuple(_with_reason(job, left) for job in reading.jobs(connection))
         before = reading.failures_before(connection)
     # A run that died before its first commit has left no settings.
     name, currency = settings.get("name", campaign.folder.name), settings.get("currency")
-    return Status(name, str(campaign.folder.absolute()), currency, jobs, budget, before)
+    return Status(name, str(campaign.folder.absolute()), currency, jobs, account.max_cost, account.max_videos, before)
 
 
 def _with_reason(job: Job, left: Mapping[tuple[str, str], Failure | None]) -> Job:

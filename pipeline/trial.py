@@ -1,11 +1,14 @@
 """A few videos first: what is rendered before a person has looked, and whether it came out well. Pure."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
+from pipeline.clearing import Cleared
+from pipeline.costs import Agreed, Estimate, estimate
 from pipeline.jobs import Job, State
 from pipeline.plan import Fate
-from pipeline.preparation import Cleared
-from pipeline.summary import Estimate, Status, estimate
+from pipeline.summary import Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,17 +28,31 @@ class Trial:
 def trial(cleared: Cleared, number: int) -> Trial | None:
     """Return a run over the first so many jobs of the selection, done or not; None where that is all of the work.
 
-    Those that are done count, so that running again with the same number never renders more.
+    Those that are done count, so that running again with the same number never renders more. Only they are agreed to:
+    about the rest a person is asked when the first have been looked at.
     """
     prepared = cleared.prepared
     chosen = [spec.name for spec in prepared.loaded.specs if spec.name in prepared.selected]
     names = frozenset(chosen[:number])
-    rest = [item.spec for item in prepared.plan.of(Fate.SUBMIT) if item.spec and item.name not in names]
+    ours, rest = list[Mapping[str, Any]](), list[Mapping[str, Any]]()
+    for item in prepared.plan.of(Fate.SUBMIT):
+        if item.spec:
+            (ours if item.name in names else rest).append(item.spec.request)
     if not rest:
         return None
-    profile = prepared.loaded.profile
-    cost = estimate([profile.cost(spec.request) for spec in rest], prepared.cost.currency)
-    return Trial(replace(cleared, prepared=replace(prepared, selected=names)), len(rest), cost)
+    first, others = (estimate(some, prepared.loaded.profile.cost, prepared.cost.currency) for some in (ours, rest))
+    cleared = replace(
+        cleared,
+        prepared=replace(prepared, selected=names, cost=first),
+        options=replace(cleared.options, plan=None),  # it has been checked, and is checked again before the rest
+        agreed=_at_most(cleared.agreed, Agreed.to(prepared.account, first), least=prepared.agreed),
+    )
+    return Trial(cleared, len(rest), others)
+
+
+def _at_most(agreed: Agreed, most: Agreed, *, least: Agreed) -> Agreed:
+    cost, videos = min(agreed.cost, most.cost), min(agreed.videos, most.videos)
+    return Agreed(max(cost, least.cost), max(videos, least.videos))
 
 
 def _is_ours(job: Job, names: frozenset[str]) -> bool:

@@ -65,10 +65,10 @@ class _Watcher:
             if self._tally is None or (found and found.anew):
                 name, _, currency = title(self._campaign, reading.settings(connection))
                 self._tally = Tally(name=name, currency=currency, budget=None, began=now - 60, todo=0)
-                self._tally.renders.extend(reading.renders(connection))
+                self._tally.renders.extend(seconds for _, seconds in reversed(reading.render_times(connection)))
                 self._standings.clear()
                 self._problems.clear()
-            self._tally.budget = reading.budget(connection)
+            self._tally.budget = reading.account(connection).max_cost
             if found is not None:
                 self._learn(self._tally, found)
         return View(self._tally, tuple(self._problems), held, now)

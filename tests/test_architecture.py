@@ -21,20 +21,22 @@ FLOORS = [
        drafts making matrix advice images references edits explaining profile soundness bodies culprits outcomes
        credential mp4 events evidence decisions policies plan limits choices pinning blocking retrying summary
        actions breakers listing matching answers audits sidecars clock rules annotations comparing symptoms
-       diagnosis outlines tally onlookers exposition boxes rows splits sharding cards""",
+       diagnosis outlines changes costs timing previews saved tally onlookers exposition boxes rows splits sharding
+       cards""",
     """client probing network shipped providers files folder including parquet pages starter inputs outputs custody
-       staging ledger simulator traffic trails""",
-    """steps runner supervision fixing preparation reconciliation surroundings inquiry rebuilding examining journal
-       logbook metering trial formats replacing rejections locks""",
-    "commands resolving aftercare authoring doctor watching delivery selecting locking",
-    """render sentences live progress attending documents stories handover descriptions options replies servers
-       manifests keeping handouts results cli""",
+       planfiles staging ledger simulator traffic trails""",
+    """steps runner supervision fixing preparation reconciliation surroundings inquiry rebuilding examining
+       clearing origins journal logbook metering trial formats replacing rejections locks""",
+    "commands resolving aftercare authoring doctor planning watching delivery selecting locking",
+    """render sentences live progress attending documents stories handover descriptions plans options replies
+       servers manifests keeping handouts results cli""",
     "__main__",
 ]
 #: Modules on these floors may import one another, but never in a circle.
 MINGLING = {0, 1}
 #: The only imports across one of the other floors.
 ACROSS = {
+    ("trial", "clearing"),
     ("client", "network"),
     ("client", "traffic"),
     ("probing", "network"),
@@ -53,6 +55,7 @@ ACROSS = {
     ("runner", "steps"),
     ("steps", "reconciliation"),
     ("attending", "live"),
+    ("attending", "plans"),
     ("attending", "progress"),
     ("attending", "render"),
     ("attending", "replies"),
@@ -67,6 +70,10 @@ ACROSS = {
     ("sentences", "render"),
     ("trial", "preparation"),
     ("surroundings", "preparation"),
+    ("clearing", "preparation"),
+    ("origins", "preparation"),
+    ("clearing", "origins"),
+    ("planfiles", "folder"),
     ("inquiry", "preparation"),
     ("inquiry", "surroundings"),
     ("aftercare", "resolving"),
@@ -78,6 +85,11 @@ ACROSS = {
     ("doctor", "commands"),
     ("cli", "options"),
     ("stories", "documents"),
+    ("plans", "documents"),
+    ("plans", "render"),
+    ("cli", "plans"),
+    ("replies", "plans"),
+    ("servers", "plans"),
     ("stories", "render"),
     ("cli", "replies"),
     ("cli", "servers"),
@@ -119,7 +131,7 @@ LIBRARIES = {
     "jsonschema": "sayings validation simulator.refusals",
     "PIL": "simulator",
     "pyarrow": "parquet",
-    "rich": "render progress live attending stories handover descriptions handouts",
+    "rich": "render progress live attending stories handover descriptions plans handouts",
     "sqlite3": "ledger simulator.store",
     "starlette": "simulator",
     "tenacity": "retrying",
@@ -165,6 +177,9 @@ GATES: Mapping[str, Mapping[str, str]] = {
     },
     "watching": {
         "time.time": "how long ago the ledger's events were",
+    },
+    "planning": {
+        "os.environ": "the server's address, as a run would find it",
     },
 }
 

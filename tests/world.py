@@ -153,6 +153,7 @@ class World:
         selected: Callable[[Job], bool] = lambda job: True,
         until: float | None = None,
         max_cost: float | None = None,
+        max_videos: int | None = None,
         resubmit_absent: bool = False,
         retry: Mapping[str, Any] | None = None,
         key: str | None = None,
@@ -177,7 +178,8 @@ class World:
         for image in images:
             inputs.stage(image)
         with closing(SqliteLedger.create_or_open(self.folder / "ledger.db", now=now, blocking=inline)) as ledger:
-            await ledger.enrol(specs, settings={"name": "world", "currency": "USD"}, max_cost=max_cost)
+            settings = {"name": "world", "currency": "USD"}
+            await ledger.enrol(specs, settings=settings, max_cost=max_cost, max_videos=max_videos)
             async with VideosClient(
                 self.profile.base_url or "http://host/v1",
                 profile=self.profile,
@@ -230,8 +232,8 @@ class World:
 
     async def _told(self, run: Run, progress: Progress, now: Callable[[], float]) -> None:
         with reading.opened(self.folder / "ledger.db") as connection:
-            jobs, budget = tuple(reading.jobs(connection)), reading.budget(connection)
-            renders = reading.renders(connection)
+            jobs, budget = tuple(reading.jobs(connection)), reading.account(connection).max_cost
+            renders = [seconds for _, seconds in reversed(reading.render_times(connection))]
         status = Status("world", str(self.folder), "USD", jobs, budget)
         todo = sum(job.state is State.PLANNED for job in jobs)
         tally = Tally.begun(status, todo=todo, renders=renders, now=now())

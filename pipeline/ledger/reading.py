@@ -7,14 +7,16 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pipeline.costs import Account, Kind
 from pipeline.errors import LedgerError
 from pipeline.jobs import Failure, Job, State, canonical_json
 from pipeline.ledger import schema
 from pipeline.ledger.rows import COLUMNS, failure_from, job_from
+from pipeline.plan import Last
 
 _PAGE = 1000
 _RECENT = 20_000  # events
-_RENDERS = 500
+_RENDERS = 1000
 SELECT = f"SELECT id, {', '.join(COLUMNS)} FROM jobs"  # noqa: S608  # column names of our own
 
 
@@ -146,21 +148,33 @@ def failures_before(connection: sqlite3.Connection) -> dict[tuple[str, str], Fai
     return {key: told for key, data in found.items() if (told := failure_from(canonical_json(data)))}
 
 
-def renders(connection: sqlite3.Connection) -> tuple[float, ...]:
-    """Return the seconds that the last jobs took at the server, oldest first: some, not all of a long history."""
+def last_events(connection: sqlite3.Connection) -> Mapping[tuple[str, str], Last]:
+    """Return the last event, but for new names, of each planned job that was sent before, by its name and hash."""
     rows = connection.execute(
-        "SELECT e.at - j.submitted_at FROM events e JOIN jobs j ON j.id = e.job"
-        " WHERE e.kind = 'completed' AND e.at >= j.submitted_at AND e.id > (SELECT max(id) FROM events) - ?"
-        " ORDER BY e.id DESC LIMIT ?",
+        "SELECT j.name, j.request_hash, e.kind, json_extract(e.data, '$.by') FROM jobs j JOIN events e ON e.id ="
+        " (SELECT max(id) FROM events WHERE job = j.id AND kind <> 'renamed')"
+        " WHERE j.state = 'planned' AND j.attempt > 0"
+    )
+    return {(name, request_hash): Last(kind, by) for name, request_hash, kind, by in rows}
+
+
+def render_times(connection: sqlite3.Connection) -> list[tuple[Kind, float]]:
+    """Return how long the last renders took, in seconds from acceptance to completion, and of which kind they were.
+
+    Newest first, and some of a long history: only so much of it is read.
+    """
+    rows = connection.execute(
+        "SELECT j.request, e.at - j.submitted_at FROM (SELECT job, at FROM events WHERE kind = 'completed'"
+        " AND id > (SELECT max(id) FROM events) - ? ORDER BY id DESC LIMIT ?) e"
+        " JOIN jobs j ON j.id = e.job WHERE e.at >= j.submitted_at",
         (_RECENT, _RENDERS),
     )
-    return tuple(seconds for (seconds,) in rows)[::-1]
+    return [(Kind.of(json.loads(request)), seconds) for request, seconds in rows]
 
 
-def budget(connection: sqlite3.Connection) -> float | None:
-    """Return what the campaign may cost, or None where nobody said."""
-    (most,) = connection.execute("SELECT max_cost FROM account").fetchone()
-    return None if most is None else float(most)
+def account(connection: sqlite3.Connection) -> Account:
+    """Return what the campaign has promised, and what it may."""
+    return Account(*connection.execute("SELECT reserved, videos, max_cost, max_videos FROM account").fetchone())
 
 
 def recorded_bytes(connection: sqlite3.Connection) -> int:

@@ -156,8 +156,13 @@ def _version_4(connection: sqlite3.Connection) -> None:
 
 
 def _version_5(connection: sqlite3.Connection) -> None:
-    """A person may choose a finished video, or want another in its place, which costs what the first one did."""
+    """A person may choose a finished video, or want another, which costs what the first one did.
+
+    Videos are counted like money, and what failed without being billed is given back when it fails. Where no price is
+    known, only a failure that says that it cost nothing is taken off the count: it never says less than may be billed.
+    """
     word = "NEW.approvals = OLD.approvals + 1"
+    reserved_again = "OLD.state <> 'failed' OR OLD.price IS NOT 0"
     for statement in (
         "ALTER TABLE jobs ADD COLUMN picked INTEGER NOT NULL DEFAULT 0 CHECK (picked IN (0, 1))",
         "DROP TRIGGER only_a_person_pays_again",
@@ -173,6 +178,28 @@ def _version_5(connection: sqlite3.Connection) -> None:
         """CREATE TRIGGER what_was_not_billed_is_free AFTER UPDATE OF state ON jobs
             WHEN OLD.video_id IS NOT NULL AND NEW.state = 'planned' AND OLD.state <> 'done' AND NEW.sunk = OLD.sunk
             BEGIN UPDATE account SET reserved = reserved - coalesce(OLD.price, 0); END""",
+        "ALTER TABLE account ADD COLUMN videos INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE account ADD COLUMN max_videos INTEGER",
+        """UPDATE account SET videos = (SELECT count(*) FROM events WHERE kind = 'intended')
+            - (SELECT count(*) FROM events WHERE kind IN ('returned', 'refused'))
+            - (SELECT count(*) FROM events WHERE kind = 'retried' AND json_extract(data, '$.by') LIKE 'unbilled:%')""",
+        """CREATE TRIGGER the_videos_are_counted BEFORE UPDATE OF state ON jobs
+            WHEN NEW.state = 'submitting' AND OLD.state = 'planned'
+                AND EXISTS (SELECT 1 FROM account WHERE videos + 1 > max_videos)
+            BEGIN SELECT RAISE(ABORT, 'beyond the budget'); END""",
+        """CREATE TRIGGER an_intent_is_counted AFTER UPDATE OF state ON jobs
+            WHEN NEW.state = 'submitting' AND OLD.state = 'planned'
+            BEGIN UPDATE account SET videos = videos + 1; END""",
+        """CREATE TRIGGER what_was_not_created_is_not_counted AFTER UPDATE OF state ON jobs
+            WHEN OLD.state = 'submitting' AND NEW.state IN ('planned', 'failed')
+            BEGIN UPDATE account SET videos = videos - 1; END""",
+        """CREATE TRIGGER a_failure_that_is_not_billed_is_free AFTER UPDATE OF state ON jobs
+            WHEN OLD.video_id IS NOT NULL AND OLD.state <> 'failed' AND NEW.state = 'failed' AND NEW.price = 0
+            BEGIN UPDATE account SET reserved = reserved - coalesce(OLD.price, 0), videos = videos - 1; END""",
+        f"""CREATE TRIGGER what_was_not_billed_is_not_counted AFTER UPDATE OF state ON jobs
+            WHEN OLD.video_id IS NOT NULL AND OLD.state <> 'done' AND NEW.state = 'planned' AND NEW.sunk = OLD.sunk
+                AND OLD.price IS NOT NULL AND ({reserved_again})
+            BEGIN UPDATE account SET videos = videos - 1; END""",  # noqa: S608  # our own words
     ):
         connection.execute(statement)
     _fill_transitions(connection)

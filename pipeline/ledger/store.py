@@ -89,13 +89,20 @@ class SqliteLedger:
     def close(self) -> None:
         self._connection.close()
 
-    async def enrol(self, specs: Sequence[Spec], *, settings: Mapping[str, Any], max_cost: float | None = None) -> None:
+    async def enrol(
+        self,
+        specs: Sequence[Spec],
+        *,
+        settings: Mapping[str, Any],
+        max_cost: float | None = None,
+        max_videos: int | None = None,
+    ) -> None:
         """Make the ledger hold what the manifest asks for, in one commit, and remember the settings and the budget.
 
         Known jobs stay as they are, but for their tags and metadata. Jobs that are not asked for any more are
         marked as orphaned, or dropped where nothing was ever sent for them.
         """
-        await self._transaction(lambda: self._enrol(specs, settings, max_cost))
+        await self._transaction(lambda: self._enrol(specs, settings, (max_cost, max_videos)))
 
     async def remember(self, **settings: Any) -> None:
         """Keep settings for later runs."""
@@ -297,7 +304,9 @@ class SqliteLedger:
             (row[0], self._now(), type(event).__name__.lower(), after.state, event_data(event), event.raw),
         )
 
-    def _enrol(self, specs: Sequence[Spec], settings: Mapping[str, Any], max_cost: float | None) -> None:
+    def _enrol(
+        self, specs: Sequence[Spec], settings: Mapping[str, Any], budget: tuple[float | None, int | None]
+    ) -> None:
         execute = self._connection.execute
         execute("CREATE TEMP TABLE asked (name TEXT, request_hash TEXT, PRIMARY KEY (name, request_hash))")
         for spec in specs:
@@ -308,7 +317,7 @@ class SqliteLedger:
         execute(f"DELETE FROM jobs WHERE attempt = 0 AND {missing}")  # noqa: S608  # no input in it
         execute(f"UPDATE jobs SET orphaned = {missing}")  # noqa: S608
         execute("DROP TABLE asked")
-        execute("UPDATE account SET max_cost = ?", (max_cost,))
+        execute("UPDATE account SET max_cost = ?, max_videos = ?", budget)
         self._remember(settings)
 
     def _remember(self, settings: Mapping[str, Any]) -> None:

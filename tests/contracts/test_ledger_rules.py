@@ -12,6 +12,7 @@ from random import Random
 import pytest
 
 from pipeline.blocking import inline
+from pipeline.costs import Account
 from pipeline.errors import LedgerError
 from pipeline.events import (
     Abandoned,
@@ -43,7 +44,7 @@ from pipeline.ledger.store import SqliteLedger
 FAILURE = Failure(FailureKind.SERVER, "no")
 INTENDED = Intended(attempt=1, idempotency_key="key-1", base_url="u", key_fingerprint=None, price=0.4, intended_at=1.0)
 ACCEPTED = Accepted(video_id="v", status="queued", submitted_at=2.0)
-FAILED = Failed(status="failed", failure=FAILURE)
+FAILED = Failed(status="failed", price=0.4, failure=FAILURE)
 COMPLETED = Completed(status="completed", expires_at=None)
 RESUBMITTED = Resubmitted(by="ada", approvals=1, sunk=0.4)
 DONE = [INTENDED, ACCEPTED, COMPLETED, Verified(sha256="a", bytes=1), Published(path="p")]
@@ -91,7 +92,7 @@ async def after(path: Path, *events: Event) -> None:
         ([INTENDED, ACCEPTED, Lost(failure=FAILURE)], "UPDATE jobs SET state = 'planned', video_id = NULL"),
         ([INTENDED, ACCEPTED, FAILED], "UPDATE jobs SET state = 'planned'"),
         (
-            [INTENDED, ACCEPTED, Failed(status="failed", failure=FAILURE)],
+            [INTENDED, ACCEPTED, Failed(status="failed", price=0.4, failure=FAILURE)],
             "UPDATE jobs SET state = 'planned', video_id = NULL",
         ),
         ([INTENDED, ACCEPTED, COMPLETED], "UPDATE jobs SET state = 'planned', video_id = NULL"),
@@ -143,7 +144,7 @@ async def test_the_budget_is_kept_by_the_file(tmp_path: Path) -> None:
         jobs = [job async for job in ledger.jobs({State.PLANNED})]
         await told(ledger, jobs[0], INTENDED)
         await told(ledger, jobs[1], INTENDED, Returned(failure=FAILURE))
-        await told(ledger, jobs[2], INTENDED, ACCEPTED, Failed(status="failed", failure=FAILURE))
+        await told(ledger, jobs[2], INTENDED, ACCEPTED, Failed(status="failed", price=0.4, failure=FAILURE))
         with pytest.raises(BudgetReached):
             await ledger.record(jobs[3], INTENDED)
         assert [job.name async for job in ledger.jobs({State.PLANNED})] == ["job-1#1", "job-3#1", "job-4#1"]
@@ -154,7 +155,7 @@ async def test_what_is_sent_once_more_keeps_to_the_budget(tmp_path: Path, sunk: 
     with closing(opened(tmp_path / "ledger.db")) as ledger:
         await ledger.enrol([spec(1)], settings={}, max_cost=0.7)
         [job] = [job async for job in ledger.jobs({State.PLANNED})]
-        failed = await told(ledger, job, INTENDED, ACCEPTED, Failed(status="failed", failure=FAILURE))
+        failed = await told(ledger, job, INTENDED, ACCEPTED, Failed(status="failed", price=0.4, failure=FAILURE))
         again = await told(ledger, failed, Retried(by="retry: server", approvals=1, sunk=sunk, failure=FAILURE))
         assert (again.state, again.video_id, again.failure) == (State.PLANNED, None, FAILURE)
         second = replace(INTENDED, attempt=2, idempotency_key="key-2")
@@ -285,4 +286,81 @@ def test_status_reads_a_ledger_of_the_first_format(tmp_path: Path) -> None:
         connection.execute("PRAGMA user_version = 1")
     with reading.opened(path) as connection:
         assert list(reading.jobs(connection)) == []
-        assert reading.budget(connection) is None
+        assert reading.account(connection) == Account()
+
+
+async def _account(path: Path) -> Account:
+    with reading.opened(path) as connection:
+        return reading.account(connection)
+
+
+UNBILLED = replace(FAILED, price=0.0)
+LOST = Lost(failure=FAILURE)
+AGAIN = Retried(by="retry: server", approvals=1, sunk=0.4, failure=FAILURE)
+FREELY = replace(AGAIN, by="unbilled: server", sunk=0.0)
+
+
+@pytest.mark.parametrize(
+    ("price", "events", "reserved", "videos"),
+    [
+        (0.4, [INTENDED], 0.4, 1),
+        (0.4, [INTENDED, Returned(failure=FAILURE)], 0.0, 0),
+        (0.4, [INTENDED, Refused(failure=FAILURE)], 0.0, 0),
+        (0.4, [INTENDED, Refused(failure=FAILURE), Reprieved()], 0.0, 0),
+        (0.4, HELD, 0.4, 1),
+        (0.4, [*HELD, Abandoned(by="ada", approvals=1, failure=FAILURE)], 0.4, 1),
+        (0.4, [*HELD, RESUBMITTED], 0.4, 1),
+        (0.4, [INTENDED, ACCEPTED, FAILED], 0.4, 1),
+        (0.4, [INTENDED, ACCEPTED, UNBILLED], 0.0, 0),
+        (0.4, [INTENDED, ACCEPTED, UNBILLED, FREELY], 0.0, 0),
+        (0.4, [INTENDED, ACCEPTED, FAILED, AGAIN], 0.4, 1),
+        (0.4, [INTENDED, ACCEPTED, LOST, FREELY], 0.0, 0),
+        (0.0, [INTENDED, ACCEPTED, LOST, FREELY], 0.0, 0),
+        (0.0, [INTENDED, ACCEPTED, UNBILLED], 0.0, 0),
+        (None, [INTENDED, ACCEPTED, replace(FAILED, price=None)], 0.0, 1),
+        (None, [INTENDED, ACCEPTED, replace(FAILED, price=None), replace(AGAIN, sunk=0.0)], 0.0, 1),
+        (None, [INTENDED, ACCEPTED, UNBILLED], 0.0, 0),
+        (None, [INTENDED, ACCEPTED, UNBILLED, FREELY], 0.0, 0),
+    ],
+)
+async def test_what_may_be_billed_is_promised_and_what_was_not_is_given_back(
+    tmp_path: Path, price: float | None, events: list[Event], reserved: float, videos: int
+) -> None:
+    await after(tmp_path / "ledger.db", replace(INTENDED, price=price), *events[1:])
+    assert (await _account(tmp_path / "ledger.db"))[:2] == (pytest.approx(reserved), videos)
+
+
+async def test_videos_are_counted_where_nobody_knows_a_price(tmp_path: Path) -> None:
+    unknown = replace(INTENDED, price=None)
+    with closing(opened(tmp_path / "ledger.db")) as ledger:
+        await ledger.enrol([spec(number) for number in range(4)], settings={}, max_videos=2)
+        jobs = [job async for job in ledger.jobs({State.PLANNED})]
+        first = await told(ledger, jobs[0], unknown, ACCEPTED)
+        await told(ledger, jobs[1], replace(unknown, idempotency_key="key-2"), Doubted(failure=FAILURE))
+        third = replace(unknown, idempotency_key="key-3")
+        with pytest.raises(BudgetReached):
+            await ledger.record(jobs[2], third)
+        await told(ledger, first, UNBILLED)
+        await told(ledger, jobs[2], third)
+        with pytest.raises(BudgetReached):
+            await ledger.record(jobs[3], replace(unknown, idempotency_key="key-4"))
+        await ledger.enrol([spec(number) for number in range(4)], settings={}, max_videos=3)
+        await told(ledger, jobs[3], replace(unknown, idempotency_key="key-4"))
+
+
+async def test_a_ledger_of_the_fourth_format_has_its_videos_counted(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
+        for migration in schema.MIGRATIONS[:4]:
+            migration(connection)
+        connection.execute("PRAGMA user_version = 4")
+        columns = "name, request_hash, request, output, tags, metadata, state, attempt, warnings, orphaned"
+        values = "'a#1', 'h', '{}', 'a.mp4', '[]', '{}', 'planned', 1, '[]', 0"
+        connection.execute(f"INSERT INTO jobs ({columns}) VALUES ({values})")
+        kinds = ["intended", "returned", "intended", "accepted", "failed", "retried", "intended", "accepted", "failed"]
+        for kind in kinds:
+            data = '{"by": "unbilled: server"}' if kind == "retried" else "{}"
+            event = "INSERT INTO events (job, at, kind, state, data, raw) VALUES (1, 1, ?, 'planned', ?, x'')"
+            connection.execute(event, (kind, data))
+    assert (await _account(path)).videos == 1

@@ -212,14 +212,14 @@ def test_a_ledger_is_not_harmed_by_a_run_without_a_key_and_the_key_is_found_nowh
     assert cli("run", "trip.yaml", "--limit", "1").returncode == 0, "a finished selection needs no key"
 
 
-def test_spending_is_confirmed_before_the_first_time(folder: Path, cli: Cli, server: str) -> None:
+def test_spending_is_confirmed_once_and_a_run_that_goes_on_asks_nobody(folder: Path, cli: Cli, server: str) -> None:
     (folder / "trip.yaml").write_text(MANIFEST.replace("simulator", "znapai"))
     key = {"ZNAPAI_API_KEY": "sk-CANARY-0123456789"}
     refused = cli("run", "trip.yaml", "--base-url", server, **key)
     assert refused.returncode == 2
     assert "--yes" in refused.stderr
     assert not (folder / "outputs").exists()
-    for confirmed in (["--yes", "--limit", "1"], []):  # the second time the campaign is known
+    for confirmed in (["--yes"], []):  # the second run goes on with what was agreed to
         process = start(folder, "run", "trip.yaml", "--base-url", server, *confirmed, **key)
         before = billed(folder)
         while billed(folder) == before:
@@ -528,6 +528,6 @@ def test_on_a_terminal_spending_is_asked_about(folder: Path, server: str) -> Non
     arguments = ("run", "trip.yaml", "--base-url", server)
     code, shown = on_a_terminal(folder, *arguments, answer="n\n", ZNAPAI_API_KEY="sk-CANARY-0123456789")
     assert code == 2
-    assert "10  to submit" in shown
+    assert "10 to submit" in shown
     assert "the profile has no price" in shown
     assert not (folder / "outputs").exists()

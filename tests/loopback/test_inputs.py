@@ -18,17 +18,18 @@ import pytest
 from gateway import Bill, Gateway, call, gateway, hears_nothing, simulator
 from jsonschema import Draft202012Validator
 
-from pipeline import commands, providers, shipped, summary
+from pipeline import commands, plans, providers, shipped
+from pipeline.clearing import Cleared
+from pipeline.costs import Estimate
 from pipeline.errors import ManifestError, StorageError
 from pipeline.events import Doubted, Event
 from pipeline.files import Loaded
 from pipeline.images import Image
 from pipeline.jobs import Job
 from pipeline.onlookers import Begun, Progress
-from pipeline.preparation import Campaign, Cleared, Options, Prepared, compared, prepare, selection
+from pipeline.preparation import Campaign, Options, Prepared, compared, prepare, read_ledger, selection
 from pipeline.profile import Travel
 from pipeline.providers import Profiles
-from pipeline.summary import estimate
 
 MANIFEST = """\
 version: 1
@@ -111,10 +112,8 @@ def cleared(
     options = Options(folder / "outputs", profiles=Profiles(folder / profile), select=select, base_url=url, yes=True)
     loaded = with_images(prepare(folder / "trip.yaml", options).loaded, held)
     campaign, selected = Campaign(folder / "outputs/trip"), selection(loaded.specs, options)
-    plan = compared(campaign, loaded, selected)
-    return Cleared(
-        Prepared(loaded, campaign, plan, estimate([], None), selected, {}, rebuilt=False), options, url, None
-    )
+    plan = compared(campaign, loaded, selected, read_ledger(campaign))
+    return Cleared(Prepared(loaded, campaign, plan, Estimate(None), selected, {}), options, url, None)
 
 
 def run(folder: Path, server: Gateway, *, onlooker: Onlooker | None = None, **how: Any) -> commands.Ended:
@@ -223,7 +222,7 @@ def test_nothing_is_staged_for_a_job_that_waits_for_a_person(folder: Path, serve
 def test_every_document_names_the_image_and_none_has_it(folder: Path, server: Gateway) -> None:
     reference = PICTURES["fox"].reference
     before = cleared(folder, server.url).prepared
-    planned = summary.plan_document("trip", str(folder), "plain", before.plan, before.cost)
+    planned = plans.document(before, {})
     Draft202012Validator(shipped.schema("plan")).validate(planned)
     assert planned["jobs"][0]["request"]["input_reference"] == reference
     assert run(folder, server).exit_code == 0

@@ -151,7 +151,8 @@ def test_a_retry_that_is_written_later_is_planned_and_paid_for(tmp_path: Path) -
         assert call(tmp_path, "run", *around, **key).returncode == 1
         (tmp_path / "m.yaml").write_text(manifest + "retry: { on: [moderation_output] }\n")
         (item,) = json.loads(call(tmp_path, "plan", *around).stdout)["jobs"]
-        ended = call(tmp_path, "run", *around, **key)
+        assert call(tmp_path, "run", *around, **key).returncode == 2, "it is more than was agreed to"
+        ended = call(tmp_path, "run", *around, "--yes", **key)
     assert (item["action"], item["reason"]) == ("submit", "failed (moderation_output): tried once more")
     assert ended.returncode == 0, ended.stderr
     assert len(Bill(tmp_path / "sim.db")) == 2

@@ -301,7 +301,7 @@ MUTANTS = (
     Mutant(
         "a poll without an answer ends the job",
         _ALONE,
-        _deciding(_S.SUBMITTED, Silence, lambda job, e, m, p: Failed(status="", failure=e.failure)),
+        _deciding(_S.SUBMITTED, Silence, lambda job, e, m, p: Failed(status="", price=job.price, failure=e.failure)),
         "given up after Silence",
     ),
     Mutant(

@@ -136,7 +136,7 @@ class Live:
 
     def fails(self, name: str) -> None:
         after = troubled(name)
-        event = Failed(status="failed", failure=after.failure)
+        event = Failed(status="failed", failure=after.failure, price=after.price)
         self.progress.observe(job(name, State.SUBMITTED, video_id="v"), event, after)
 
     def resize(self, columns: int, rows: int) -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from pipeline.jobs import Failure, FailureKind, Job, State
-from pipeline.summary import Status, estimate, status_document
+from pipeline.summary import Status, status_document
 
 EVERYTHING = frozenset({"a#1", "b#1"})
 JOB = Job("a#1", "h", {}, "a.mp4")
@@ -73,8 +73,3 @@ def test_a_failure_is_shown_with_its_class_and_the_servers_words() -> None:
     }
     assert document["counts"]["failed"] == 1
     assert sum(document["counts"].values()) == 1
-
-
-def test_an_estimate_keeps_the_unknown_apart() -> None:
-    cost = estimate([0.4, None, 0.8], "USD")
-    assert (cost.cost, cost.unknown_price_jobs) == (pytest.approx(1.2), 1)

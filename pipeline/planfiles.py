@@ -1,0 +1,43 @@
+"""Saved plans on the disk."""
+
+import os
+from pathlib import Path
+
+from pipeline import folder
+from pipeline.errors import UsageError
+from pipeline.saved import Saved, is_saved, saved_from, text_of
+
+_MAX_BYTES = 1 << 30
+_PEEKED = 200
+
+
+def save(path: Path, plan: Saved) -> None:
+    """Write the plan, whole or not at all. An older plan is replaced; UsageError is raised for anything else there."""
+    beside = path.with_name(f".{path.name}.part")
+    try:
+        if os.path.lexists(path) and not (path.is_file() and _is_plan(path)):
+            raise UsageError(f"{path} is no saved plan, and stays as it is: choose another name")
+        beside.write_text(text_of(plan), "utf-8")
+        beside.replace(path)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def _is_plan(path: Path) -> bool:
+    with path.open(encoding="utf-8", errors="replace") as file:
+        return is_saved(file.read(_PEEKED))
+
+
+def load(path: Path) -> Saved:
+    """Return the plan in the file. Raises UsageError for what is none, cannot be read, or was changed."""
+    return saved_from(folder.bytes_of(path, _MAX_BYTES).decode("utf-8", errors="replace"), name=str(path))
+
+
+def named(manifest: Path, path: Path) -> str:
+    """Return how a plan at the path names its manifest: by the way from its own folder."""
+    return Path(os.path.relpath(manifest.absolute(), path.absolute().parent)).as_posix()
+
+
+def manifest_of(plan: Saved, path: Path) -> Path:
+    """Return the manifest that a plan at the path names, as the command line would name it."""
+    return Path(os.path.normpath(path.parent / plan.manifest))

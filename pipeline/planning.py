@@ -1,0 +1,45 @@
+"""The verb that comes before spending: the plan, where its changes are written, and a plan that is kept and run."""
+
+import os
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from pipeline import origins, planfiles
+from pipeline.clearing import saved_plan, with_plan
+from pipeline.errors import UsageError
+from pipeline.plan import Item
+from pipeline.preparation import Options, Prepared, prepare
+from pipeline.profile import address
+from pipeline.saved import Places
+
+
+def plan(manifest: Path, options: Options, *, save: Path | None = None) -> Prepared:
+    """Return what ``run`` would do with the same options, and save it where that is asked for.
+
+    Needs no key and no network, and writes nothing else.
+    """
+    prepared = prepare(manifest, options)
+    try:
+        url = address(prepared.loaded.profile, options.base_url, os.environ, allow_http=options.allow_http)
+    except UsageError:  # a run says so, when somebody has to know
+        url = None
+    prepared = replace(prepared, address=url)
+    if save is not None:
+        planfiles.save(save, saved_plan(manifest, save, options, prepared))
+    return prepared
+
+
+def places(manifest: Path, items: Iterable[Item], options: Options) -> Places:
+    """Return where the new values of what was changed are written."""
+    changed = {item.name: [change.path for change in item.changes] for item in items if item.changes}
+    return origins.places(manifest, changed, options)
+
+
+def of_plan(path: Path, manifest: Path | None, options: Options) -> tuple[Path, Options]:
+    """Return the manifest of a saved plan, and the options with which it is run.
+
+    Raises UsageError where it cannot be read, was changed, or an option would change what it does.
+    """
+    saved = planfiles.load(path)
+    return manifest or planfiles.manifest_of(saved, path), with_plan(options, saved)
