@@ -13,7 +13,6 @@ empty folder for each page that has ``manifests/`` in it. A comment above a bloc
 - ``<!-- shell -->``: a real shell runs the block. A ``callsheet`` in it is a process that can be killed: no video is
   finished within a minute. It costs a second of processor time.
 - ``<!-- not run: REASON -->``: nobody runs it here. `test_pages.py` has the list of these blocks too.
-- ``<!-- soon -->``: not run yet; the list has them as well.
 
 A ``text`` block right below an ``sh`` block is what the block's last command prints, line by line; ``…`` stands for any
 letters of a line, and a line with nothing else for any number of lines.
@@ -27,7 +26,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
-_WORDS = {"file", "before", "exit", "needs", "shell", "not run", "soon", "command"}
+_WORDS = {"file", "before", "exit", "needs", "shell", "not run", "command"}
 _PART = re.compile(
     r"^<!-- (?P<word>[a-z ]+?)(?:: (?P<said>[^\n]*?))?(?: -->|\n(?P<hidden>.*?)^-->)$"
     r"|^(?P<fence>`{3,})(?P<language>[\w-]*)\n(?P<text>.*?)^(?P=fence)$",

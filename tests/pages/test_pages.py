@@ -20,17 +20,9 @@ NOT_RUN = [
     ("litellm.md", "python tests/litellm/check.py"),
     ("operations.md", "docker build -t callsheet ."),
     ("reliability.md", "python tests/faults/check.py"),
+    ("running.md", "callsheet status spring.yaml --watch"),
     ("simulator.md", "callsheet simulate --port 8000 --videos stock --state bill.db"),
     ("tutorial.md", "python3 -m venv --without-pip .venv"),
-]
-
-#: Blocks whose commands are being built: none of them may stay here.
-SOON = [
-    ("examples.md", "callsheet export manifests/dataset.yaml --format videofolder --to dataset"),
-    ("examples.md", "sed -i 's/storm, fog/storm, fog, rain/' manifests/campaign.yaml"),
-    ("examples.md", "callsheet pick manifests/campaign.yaml opening@dawn-1280x720#2"),
-    ("tutorial.md", "callsheet report film.yaml"),
-    ("tutorial.md", "callsheet pick dataset.yaml kite#2"),
 ]
 
 #: Blocks that spend money or ask a real server at the reader's, and are run against the simulator here.
@@ -61,7 +53,6 @@ def named(marker: str) -> list[tuple[str, str]]:
 
 def test_what_is_not_run_and_what_needs_a_key_is_listed() -> None:
     assert named("not run") == NOT_RUN
-    assert named("soon") == SOON
     assert all(block.markers["not run"] for page in PAGES for block in blocks(page) if "not run" in block.markers)
     assert named("needs") == NEED_A_KEY
     assert [page for page, _ in named("command")] == ["README.md", "README.md"]  # `.ci/run` runs them
@@ -91,7 +82,7 @@ def shell(tmp_path: Path, page: Path) -> Iterator[Shell]:
 
 
 def is_run(part: Block) -> bool:
-    return not {"not run", "soon", "command"} & part.markers.keys()
+    return not {"not run", "command"} & part.markers.keys()
 
 
 def walk(shell: Shell, page: str) -> None:
