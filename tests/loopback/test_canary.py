@@ -185,12 +185,14 @@ def _visit_validate(tour: Tour) -> None:
 
 def _visit_plan(tour: Tour) -> None:
     tour(0, "plan", "trip.yaml", *tour.at_server())
+    tour(0, "plan", "trip.yaml", *tour.at_server(), "--save", "saved.json")
     tour(2, "plan", "trip.yaml")
 
 
 def _visit_run(tour: Tour) -> None:
     before = len(tour.server.requests)
-    tour(3, "run", "trip.yaml", *tour.at_server(), "--takeover")
+    files = ("--events", "events.ndjson", "--log", "log.txt", "--metrics", "run.prom")
+    tour(3, "run", "trip.yaml", *tour.at_server(), "--takeover", *files)
     (tour.stage.campaign / "videos/done-t1.mp4").unlink()
     tour(4, "run", "trip.yaml", *tour.at_server(), mood="unauthorized")
     assert len(tour.server.requests) > before
@@ -295,6 +297,47 @@ def _visit_init(tour: Tour) -> None:
     tour(2, "init", "trip.yaml")
 
 
+def _visit_retry(tour: Tour) -> None:
+    tour(0, "retry", "trip.yaml", "--all", "--profile", "plain.yaml")
+    tour(0, "plan", "trip.yaml", *tour.at_server())
+    tour(2, "retry", "trip.yaml", "held#1", "--profile", "plain.yaml")
+
+
+def _visit_reject(tour: Tour) -> None:
+    tour(0, "reject", "trip.yaml", "done#1")
+    tour(2, "reject", "trip.yaml", "failed#1")
+
+
+def _visit_pick(tour: Tour) -> None:
+    tour(0, "pick", "trip.yaml", "done#1")
+    tour(0, "pick", "trip.yaml", "done#1", "--undo")
+    tour(2, "pick", "trip.yaml", "refused#1")
+
+
+def _visit_clean(tour: Tour) -> None:
+    manifest = tour.stage.folder / "trip.yaml"
+    manifest.write_text(manifest.read_text().replace("done", "another"))
+    tour(0, "clean", "trip.yaml", "--profile", "plain.yaml")
+    tour(2, "clean", "trip.yaml", "--orphans", "--profile", "plain.yaml")
+    tour(0, "clean", "trip.yaml", "--orphans", "--yes", "--profile", "plain.yaml")
+
+
+def _visit_lock(tour: Tour) -> None:
+    tour(0, "lock", "trip.yaml", "--profile", "plain.yaml")
+    tour(0, "verify", "trip.yaml", "--profile", "plain.yaml")
+
+
+def _visit_export(tour: Tour) -> None:
+    for kind in ("jsonl", "csv", "parquet", "videofolder", "webdataset"):
+        tour(0, "export", "trip.yaml", "--format", kind, "--to", kind)
+    tour(2, "export", "trip.yaml", "--format", "csv", "--to", "jsonl")
+
+
+def _visit_report(tour: Tour) -> None:
+    tour(0, "report", "trip.yaml")
+    tour(5, "report", ".")
+
+
 #: A visit to each command. One that is new needs one too: what can it print, and what can a server tell it to print?
 VISITS: Mapping[str, Callable[[Tour], None]] = {
     "validate": _visit_validate,
@@ -312,6 +355,13 @@ VISITS: Mapping[str, Callable[[Tour], None]] = {
     "profiles": _visit_profiles,
     "doctor": _visit_doctor,
     "init": _visit_init,
+    "retry": _visit_retry,
+    "reject": _visit_reject,
+    "pick": _visit_pick,
+    "clean": _visit_clean,
+    "lock": _visit_lock,
+    "export": _visit_export,
+    "report": _visit_report,
 }
 
 
