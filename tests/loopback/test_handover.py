@@ -17,7 +17,7 @@ from gateway import Bill, Ended, call, simulator
 from jsonschema import Draft202012Validator
 from kill.failpoints import Failpoint, arm
 
-from pipeline import shipped
+from pipeline import pinning, shipped
 from pipeline.blocking import inline
 from pipeline.events import Accepted, Intended
 from pipeline.jobs import State
@@ -311,7 +311,11 @@ HARM: dict[str, tuple[Callable[[Path], object], tuple[str, ...]]] = {
         ("lock", "fox#1", "request_hash"),
     ),
     "a model": (lambda folder: edit(folder / "trip.lock.json", '"model": "sora-2"', '"model": "x"'), ("lock", "seal")),
-    "a hash": (lambda folder: edit(folder / "trip.lock.json", '"path": "videos/', '"path": "videos/x'), ("path",)),
+    "a path": (
+        lambda folder: edit(folder / "trip.lock.json", '"path": "videos/', '"path": "videos/x'),
+        ("missing", "videos/xfox-t1.mp4", "seal"),
+    ),
+    "a hash that was sealed again": (lambda folder: sealed_again(folder / "trip.lock.json"), ("changed", "fox#1")),
 }
 
 
@@ -352,7 +356,7 @@ def failed_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     lay_out(folder)
     edit(folder / "trip.yaml", "takes: 2", "takes: 1")
     edit(folder / "trip.yaml", "seconds: ", "metadata: { scene: end }, seconds: ")
-    (folder / "trip.yaml").open("a").write("  - { id: no, prompt: A refused fox }\n")
+    (folder / "trip.yaml").write_text(f"{(folder / 'trip.yaml').read_text()}  - {{ id: no, prompt: A refused fox }}\n")
     refusal = Answer(400, error={"message": "no foxes", "code": "invalid_value", "param": "prompt"})
     wrong = [Fault(on="create", prompt="A refused fox", answer=refusal), Fault(on="create", prompt="A fox", fail="x_1")]
     with simulator(folder / "bill.db", faults=wrong) as upstream:
@@ -474,6 +478,15 @@ def edit(path: Path, before: str, after: str) -> None:
     text = path.read_text()
     assert before in text
     path.write_text(text.replace(before, after))
+
+
+def sealed_again(path: Path) -> None:
+    """Have the lock speak of another video, as somebody does who knows what a seal is."""
+    lock = json.loads(path.read_text())
+    [video] = [one["video"] for one in lock["jobs"] if one["job"] == "fox#1"]
+    video["sha256"] = "0" * 64
+    body = {name: value for name, value in lock.items() if name != "seal"}
+    path.write_text(pinning.text({**body, "seal": pinning.digest(body)}))
 
 
 def files(folder: Path, *, but: str = "/", root: Path | None = None) -> dict[str, bytes]:
