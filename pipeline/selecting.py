@@ -131,17 +131,14 @@ async def reject(target: Path, options: Options, words: Sequence[str]) -> Marked
     """
     with _holding(target, options) as held:
         choice, outputs = _named(Verb.REJECT, held, words), held.campaign.outputs
-        kept = {}
-        for job in choice.jobs:  # all of them, before the first is recorded
-            kept[job.name, job.request_hash] = outputs.keep(job)
-            if kept[job.name, job.request_hash] is None:
-                raise UsageError(
-                    f"the file of {job.name} is not there as it was recorded: see `callsheet verify`; "
-                    "a run fetches it again"
-                )
+        for job in choice.jobs:  # all of them, before anything is done to the first
+            if not outputs.has(job.path or "", job.sha256 or ""):
+                raise _not_there(job)
         profile, marks, by = _profile(options, held.settings), [], person()
         for job in choice.jobs:
-            path = kept[job.name, job.request_hash] or ""
+            path = outputs.keep(job)
+            if path is None:  # it went in this moment
+                raise _not_there(job)
             after = await held.ledger.record(job, choices.another(job, path, by=by))
             marks.append(Mark(job, after, profile.cost(job.request) if profile else job.price, path))
         rejections.finish(held.campaign)
@@ -224,6 +221,13 @@ def _holding(target: Path, options: Options) -> Iterator[_Held]:
             with reading.opened(campaign.ledger) as connection:
                 settings, jobs = reading.settings(connection), tuple(reading.jobs(connection))
             yield _Held(campaign, ledger, settings, jobs)
+
+
+def _not_there(job: Job) -> UsageError:
+    return UsageError(
+        f"the file of {job.name} is not there as it was recorded: see `callsheet verify`. Where it is gone, a run "
+        "fetches it again; nothing was changed"
+    )
 
 
 def _named(verb: Verb, held: _Held, words: Sequence[str]) -> Choice:

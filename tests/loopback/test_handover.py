@@ -1,10 +1,12 @@
 """A campaign that people choose from and hand over: what they say of finished and failed jobs, and what is proved."""
 
+import errno
 import json
 import os
 import shutil
 import signal
 import sqlite3
+import sys
 import warnings
 from collections.abc import Callable
 from contextlib import closing
@@ -174,12 +176,15 @@ REJECTING = {
 }
 
 
+@pytest.mark.parametrize("links", [True, False], ids=["links", "no links"])
 @pytest.mark.parametrize("instant", REJECTING)
-def test_killed_while_it_rejects_it_loses_no_video(finished: Path, instant: str) -> None:
+def test_killed_while_it_rejects_it_loses_no_video(finished: Path, instant: str, links: bool) -> None:
     campaign = finished / "outputs/trip"
     old = (finished / VIDEOS / "fox-t1.mp4").read_bytes()
-    killed(finished, REJECTING[instant], "reject", "trip.yaml", "fox#1")
+    video = jobs(finished)["fox#1"]["video_id"]
+    killed(finished, REJECTING[instant], "reject", "trip.yaml", "fox#1", links=links)
     assert old in [path.read_bytes() for path in campaign.rglob("fox-t1*.mp4")]
+    made_anew(finished, video)
     said(finished, "pick", "trip.yaml", "finale")  # whoever holds the campaign next mends it
     if jobs(finished)["fox#1"]["state"] == "done":
         assert (finished / VIDEOS / "fox-t1.mp4").read_bytes() == old
@@ -189,6 +194,45 @@ def test_killed_while_it_rejects_it_loses_no_video(finished: Path, instant: str)
     assert [path.read_bytes() for path in (campaign / "rejected").glob("*.mp4")] == [old]
     found = said(finished, "verify", "trip.yaml")
     assert (found["faults"], found["unknown"]) == ([], [])
+
+
+def made_anew(folder: Path, video_id: str) -> None:
+    """A ledger that is made of the files as they lie there has each job once, and the video is some job's."""
+    ledger = folder / "outputs/trip/ledger.db"
+    aside = [path.rename(f"{path}.aside") for path in ledger.parent.glob("ledger.db*") if path.suffix != ".aside"]
+    found = json.loads(call(folder, "rebuild", "outputs/trip", "--json").stdout)
+    assert sorted(found["jobs"] + found["again"]) == ["finale#1", "fox#1", "fox#2"]
+    assert {one["reason"] for one in found["left_out"]} <= {"it has no sidecar"}, (
+        "at worst it says so of the other name"
+    )
+    with closing(sqlite3.connect(ledger)) as connection:
+        owners = connection.execute("SELECT count(*) FROM claims WHERE video_id = ?", (video_id,)).fetchone()
+    assert owners == (1,)
+    for path in ledger.parent.glob("ledger.db*"):
+        if path.suffix != ".aside":
+            path.unlink()
+    for path in aside:
+        path.rename(str(path).removesuffix(".aside"))
+
+
+def test_killed_while_it_rejects_the_next_run_makes_the_next_take_under_its_name(finished: Path) -> None:
+    old = (finished / VIDEOS / "fox-t1.mp4").read_bytes()
+    killed(finished, REJECTING["written"], "reject", "trip.yaml", "fox#1")
+    assert (finished / VIDEOS / "fox-t1.mp4").read_bytes() == old, "the old name is still there"
+    with simulator(finished / "bill.db") as upstream:
+        assert run(finished, upstream).returncode == 0
+    assert (jobs(finished)["fox#1"]["path"], len(Bill(finished / "bill.db"))) == ("videos/fox-t1.mp4", 4)
+    assert [path.read_bytes() for path in (finished / "outputs/trip/rejected").glob("*.mp4")] == [old]
+    assert said(finished, "verify", "trip.yaml")["unknown"] == []
+
+
+def test_of_several_all_are_rejected_or_none(finished: Path) -> None:
+    (finished / VIDEOS / "fox-t2.mp4").unlink()
+    before = files(finished)
+    refused = call(finished, "reject", "trip.yaml", "fox#1", "fox#2", "finale")
+    assert (refused.returncode, files(finished)) == (2, before)
+    assert "the file of fox#2 is not there" in refused.stderr
+    assert {job["state"] for job in jobs(finished).values()} == {"done"}
 
 
 CLEANING = {
@@ -514,13 +558,15 @@ def handed_over(folder: Path, made: pytest.TempPathFactory) -> Path:
     return there
 
 
-def killed(folder: Path, failpoint: Failpoint, *arguments: str) -> None:
-    """Run the command in a fork of this process, and have it killed at an instant."""
+def killed(folder: Path, failpoint: Failpoint, *arguments: str, links: bool = True) -> None:
+    """Run the command in a fork of this process, on a disk with links or without, and have it killed at an instant."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # other threads of this process, which the fork has not
         child = os.fork()
     if child == 0:
         try:
+            if not links:
+                sys.addaudithook(_refuse_links)
             arm(failpoint, 1)
             call(folder, *arguments)
         finally:
@@ -528,3 +574,8 @@ def killed(folder: Path, failpoint: Failpoint, *arguments: str) -> None:
     _, ended = os.waitpid(child, 0)
     assert os.WIFSIGNALED(ended), f"the failpoint was not reached: {os.waitstatus_to_exitcode(ended)}"
     assert os.WTERMSIG(ended) == signal.SIGKILL
+
+
+def _refuse_links(event: str, arguments: tuple[object, ...]) -> None:
+    if event == "os.link":
+        raise PermissionError(errno.EPERM, "this disk has no links")
