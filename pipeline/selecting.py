@@ -17,7 +17,7 @@ from pipeline.blocking import in_threads
 from pipeline.choices import Choice, Verb
 from pipeline.errors import UsageError
 from pipeline.events import Deleted, Picked
-from pipeline.jobs import FailureKind, Job, State
+from pipeline.jobs import FOR_A_PERSON, FailureKind, Job, State
 from pipeline.ledger import reading
 from pipeline.ledger.lock import run_lock
 from pipeline.ledger.store import SqliteLedger
@@ -43,7 +43,10 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Marked:
-    """What a person's word was recorded of. ``passed`` jobs were named too, and stay as they are."""
+    """What a person's word was recorded of. ``passed`` jobs were named too, and stay as they are.
+
+    ``waiting`` jobs are not over: a person must answer for them.
+    """
 
     verb: Verb
     name: str
@@ -51,6 +54,7 @@ class Marked:
     currency: str | None
     marks: tuple[Mark, ...]
     passed: int
+    waiting: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +95,8 @@ class _Held:
 
     def marked(self, verb: Verb, choice: Choice, marks: Sequence[Mark], currency: str | None) -> Marked:
         name, path, known = title(self.campaign, self.settings)
-        return Marked(verb, name, path, currency or known, tuple(marks), choice.passed)
+        waiting = sum(job.state in FOR_A_PERSON for job in self.jobs)
+        return Marked(verb, name, path, currency or known, tuple(marks), choice.passed, waiting)
 
 
 async def retry(

@@ -1,26 +1,31 @@
 """A campaign that people choose from and hand over: what they say of finished and failed jobs, and what is proved."""
 
 import errno
+import hashlib
 import json
 import os
+import pty
 import shutil
 import signal
 import sqlite3
+import struct
 import sys
 import warnings
-from collections.abc import Callable
-from contextlib import closing
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
-from gateway import Bill, Ended, call, simulator
+from gateway import Bill, Ended, Gateway, call, gateway, simulator
 from jsonschema import Draft202012Validator
 from kill.failpoints import Failpoint, arm
 
 from pipeline import pinning, shipped
 from pipeline.blocking import inline
+from pipeline.cli import main
 from pipeline.events import Accepted, Intended
 from pipeline.jobs import State
 from pipeline.ledger.lock import run_lock
@@ -41,7 +46,7 @@ PLAIN = """\
 name: plain
 title: Plain
 base_url: http://127.0.0.1:9/v1
-auth: { scheme: none }
+auth: { scheme: bearer, env: [PLAIN_KEY] }
 request:
   schema: sora-request.schema.json
   defaults: { model: sora-2, size: 1280x720, seconds: "4" }
@@ -51,6 +56,8 @@ price: { currency: USD, per_second: { sora-2: 0.1 } }
 """
 VIDEOS = Path("outputs/trip/videos")
 PROFILE = ("--profile", "plain.yaml")
+#: Given to runs that may spend, and to nobody else.
+KEY = {"PLAIN_KEY": "any-key-will-do"}
 
 
 def lay_out(folder: Path) -> None:
@@ -60,11 +67,25 @@ def lay_out(folder: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def finished_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def front() -> Iterator[Gateway]:
+    """The address of all servers in here: what is paid at one address is fetched from no other."""
+    with gateway("http://127.0.0.1:9/v1") as front:
+        yield front
+
+
+@contextmanager
+def at(front: Gateway, folder: Path, faults: Sequence[Fault] = ()) -> Iterator[str]:
+    """The campaign's server, at its address."""
+    with simulator(folder / "bill.db", faults=faults) as front.upstream:
+        yield front.url
+
+
+@pytest.fixture(scope="module")
+def finished_once(front: Gateway, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A campaign of three videos, done; its server is gone."""
     folder = tmp_path_factory.mktemp("finished")
     lay_out(folder)
-    with simulator(folder / "bill.db") as upstream:
+    with at(front, folder) as upstream:
         ended = run(folder, upstream)
     assert ended.returncode == 0, ended.stderr
     return folder
@@ -77,12 +98,12 @@ def finished(finished_once: Path, tmp_path: Path) -> Path:
 
 def run(folder: Path, url: str, *more: str) -> Ended:
     arguments = ("--profile", "plain.yaml", "--base-url", url, "--yes", "--takeover", *more)
-    return call(folder, "run", "trip.yaml", *arguments)
+    return call(folder, "run", "trip.yaml", *arguments, **KEY)
 
 
-def said(folder: Path, verb: str, *arguments: str, code: int = 0) -> dict[str, Any]:
-    """The JSON document of a command, as its schema promises it; and that it speaks to people too."""
-    ended = call(folder, verb, *arguments, "--json")
+def said(folder: Path, verb: str, *arguments: str, code: int = 0, **environment: str) -> dict[str, Any]:
+    """The JSON document of a command, as its schema promises it."""
+    ended = call(folder, verb, *arguments, "--json", **environment)
     assert ended.returncode == code, ended.stderr
     found: dict[str, Any] = json.loads(ended.stdout)
     Draft202012Validator(shipped.schema(verb)).validate(found)
@@ -93,7 +114,7 @@ def jobs(folder: Path) -> dict[str, dict[str, Any]]:
     return {job["job"]: job for job in said(folder, "status", "trip.yaml")["jobs"] if not job["orphaned"]}
 
 
-def test_a_rejected_take_keeps_its_file_and_the_next_one_gets_its_name(finished: Path) -> None:
+def test_a_rejected_take_keeps_its_file_and_the_next_one_gets_its_name(finished: Path, front: Gateway) -> None:
     old = (finished / VIDEOS / "fox-t1.mp4").read_bytes()
     call(finished, "pick", "trip.yaml", "fox#1", "finale")
     marked = said(finished, "reject", "trip.yaml", "fox#1", "--profile", "plain.yaml")
@@ -107,12 +128,12 @@ def test_a_rejected_take_keeps_its_file_and_the_next_one_gets_its_name(finished:
     assert [job for job, now in jobs(finished).items() if now["picked"]] == ["finale#1"], "a choice is of a video"
     [planned] = [job for job in said(finished, "plan", "trip.yaml", *PROFILE)["jobs"] if job["job"] == "fox#1"]
     assert (planned["action"], planned["reason"]) == ("submit", "another take: the last one was rejected")
-    with simulator(finished / "bill.db") as upstream:
+    with at(front, finished) as upstream:
         short = run(finished, upstream, "--max-cost", "1.9")
         assert (short.returncode, len(Bill(finished / "bill.db"))) == (6, 3), "the old one counts in the budget"
         assert run(finished, upstream).returncode == 0
         assert len(Bill(finished / "bill.db")) == 4
-        audit = said(finished, "audit", "trip.yaml", "--profile", "lists.yaml", "--base-url", upstream)
+        audit = said(finished, "audit", "trip.yaml", "--profile", "lists.yaml", "--base-url", upstream, **KEY)
     assert audit["surplus"]["videos"] == [], "the rejected video's id is still known"
     new = jobs(finished)["fox#1"]
     assert (new["path"], new["video_id"] == mark["video_id"]) == ("videos/fox-t1.mp4", False)
@@ -127,9 +148,9 @@ def test_a_rejected_take_keeps_its_file_and_the_next_one_gets_its_name(finished:
     assert (fault["job"], fault["path"], fault["fault"]) == ("fox#1", mark["kept"], "changed")
 
 
-def test_a_ledger_made_anew_knows_what_was_rejected(finished: Path) -> None:
+def test_a_ledger_made_anew_knows_what_was_rejected(finished: Path, front: Gateway) -> None:
     call(finished, "reject", "trip.yaml", "fox#1")
-    with simulator(finished / "bill.db") as upstream:
+    with at(front, finished) as upstream:
         assert run(finished, upstream).returncode == 0
     call(finished, "reject", "trip.yaml", "fox#1", "fox#2")
     before, story = jobs(finished), said(finished, "show", "trip.yaml", "fox#1")["jobs"][0]
@@ -176,8 +197,9 @@ REJECTING = {
 }
 
 
-@pytest.mark.parametrize("links", [True, False], ids=["links", "no links"])
-@pytest.mark.parametrize("instant", REJECTING)
+@pytest.mark.parametrize(
+    ("instant", "links"), [*((instant, True) for instant in REJECTING), ("linked", False), ("unwritten", False)]
+)
 def test_killed_while_it_rejects_it_loses_no_video(finished: Path, instant: str, links: bool) -> None:
     campaign = finished / "outputs/trip"
     old = (finished / VIDEOS / "fox-t1.mp4").read_bytes()
@@ -215,11 +237,13 @@ def made_anew(folder: Path, video_id: str) -> None:
         path.rename(str(path).removesuffix(".aside"))
 
 
-def test_killed_while_it_rejects_the_next_run_makes_the_next_take_under_its_name(finished: Path) -> None:
+def test_killed_while_it_rejects_the_next_run_makes_the_next_take_under_its_name(
+    finished: Path, front: Gateway
+) -> None:
     old = (finished / VIDEOS / "fox-t1.mp4").read_bytes()
     killed(finished, REJECTING["written"], "reject", "trip.yaml", "fox#1")
     assert (finished / VIDEOS / "fox-t1.mp4").read_bytes() == old, "the old name is still there"
-    with simulator(finished / "bill.db") as upstream:
+    with at(front, finished) as upstream:
         assert run(finished, upstream).returncode == 0
     assert (jobs(finished)["fox#1"]["path"], len(Bill(finished / "bill.db"))) == ("videos/fox-t1.mp4", 4)
     assert [path.read_bytes() for path in (finished / "outputs/trip/rejected").glob("*.mp4")] == [old]
@@ -255,7 +279,7 @@ def test_killed_while_it_cleans_it_deletes_nothing_else_and_goes_on(finished: Pa
     assert said(finished, "verify", "trip.yaml")["faults"] == []
 
 
-def test_only_clean_with_orphans_deletes_and_the_ledger_keeps_what_was_paid(finished: Path) -> None:
+def test_only_clean_with_orphans_deletes_and_the_ledger_keeps_what_was_paid(finished: Path, front: Gateway) -> None:
     (finished / "trip.yaml").write_text(MANIFEST.replace("A fox", "A crow"))
     everything = files(finished)
     shown = said(finished, "clean", "trip.yaml", *PROFILE)
@@ -279,9 +303,18 @@ def test_only_clean_with_orphans_deletes_and_the_ledger_keeps_what_was_paid(fini
     (finished / "trip.yaml").write_text(MANIFEST)
     [again] = [job for job in said(finished, "plan", "trip.yaml", *PROFILE)["jobs"] if job["job"] == "fox#1"]
     assert (again["action"], again["reason"][:20]) == ("continue", "its file was deleted")
-    with simulator(finished / "bill.db") as upstream:
-        run(finished, upstream)
-    assert (len(Bill(finished / "bill.db")), jobs(finished)["fox#1"]["state"]) == (3, "done"), "fetched, not paid"
+    with at(front, finished) as upstream:
+        assert run(finished, upstream).returncode == 0
+    fetched = finished / "outputs/trip" / jobs(finished)["fox#1"]["path"]
+    assert (fetched.read_bytes(), len(Bill(finished / "bill.db"))) == (everything["videos/fox-t1.mp4"], 3), "not paid"
+
+
+@pytest.mark.parametrize(("answer", "deleted"), [("n", False), ("y", True)])
+def test_on_a_terminal_it_asks_before_it_deletes(finished: Path, answer: str, deleted: bool) -> None:
+    (finished / "trip.yaml").write_text(MANIFEST.replace("A fox", "A crow"))
+    code, shown = on_a_terminal(finished, "clean", "trip.yaml", "--orphans", *PROFILE, answer=answer)
+    assert ("videos/fox-t1.mp4" in shown, "Delete these?" in shown) == (True, True), shown
+    assert (code, (finished / VIDEOS / "fox-t1.mp4").exists()) == (0 if deleted else 2, not deleted), shown
 
 
 def test_the_file_that_a_present_job_has_too_stays(finished: Path) -> None:
@@ -311,8 +344,9 @@ def test_a_lock_is_the_same_for_the_same_state_and_proves_a_copy_without_key_or_
     found = said(there, "verify", "trip.yaml", *PROFILE)
     assert (found["ledger"], found["lock"]["differences"], found["videos"]) == (True, [], 3)
     before = files(there)
-    ended = call(there, "run", "trip.yaml", *PROFILE, "--base-url", "http://127.0.0.1:9/v1")
-    assert (ended.returncode, files(there)) == (0, before), f"nothing is asked: {ended.stderr}"
+    with gateway("http://127.0.0.1:9/v1") as server:
+        ended = call(there, "run", "trip.yaml", *PROFILE, "--base-url", server.url)
+    assert (ended.returncode, server.seen, files(there)) == (0, [], before), f"nothing is asked: {ended.stderr}"
     for path in (there / "outputs/trip").glob("ledger*"):
         path.unlink()
     found = said(there, "verify", "trip.yaml", *PROFILE)
@@ -329,7 +363,7 @@ def test_a_copy_with_work_to_do_still_wants_a_persons_word(
     arguments = ("run", "trip.yaml", *PROFILE, "--base-url", "http://127.0.0.1:9/v1", "--yes")
     assert call(there, *arguments).returncode == 0
     (there / "trip.yaml").write_text(MANIFEST.replace("takes: 2", "takes: 3"))
-    refused = call(there, *arguments)
+    refused = call(there, *arguments, **KEY)
     assert refused.returncode == 5
     assert "--takeover" in refused.stderr
 
@@ -393,8 +427,41 @@ def test_what_is_not_done_is_pinned_by_its_request_alone(finished: Path) -> None
     assert (refused.returncode, (finished / "mine.json").read_text()) == (2, '{"mine": true}')
 
 
+def test_an_image_is_pinned_by_its_bytes(tmp_path: Path) -> None:
+    lay_out(tmp_path)
+    edit(tmp_path / "plain.yaml", "request:\n", "request:\n  input_reference: { image: { as: base64 } }\n")
+    edit(tmp_path / "trip.yaml", "prompt: The end", "prompt: The end, input_reference: still.png")
+    (tmp_path / "still.png").write_bytes(still := png(b"one"))
+    assert said_lock(tmp_path)["done"] == 0, "what was never run can be locked: its requests are"
+    [image] = json.loads((tmp_path / "trip.lock.json").read_text())["images"]
+    assert image["sha256"] == hashlib.sha256(still).hexdigest()
+    assert said(tmp_path, "verify", "trip.yaml", *PROFILE)["lock"]["differences"] == []
+    (tmp_path / "still.png").write_bytes(png(b"another"))
+    [different] = said(tmp_path, "verify", "trip.yaml", *PROFILE, code=1)["lock"]["differences"]
+    assert (different["about"], different["job"], different["name"]) == ("manifest", "finale#1", "input_reference")
+
+
+def test_a_choice_lasts_over_runs_and_new_names_and_can_be_taken_back(finished: Path, front: Gateway) -> None:
+    def picked() -> list[str]:
+        return [name for name, job in jobs(finished).items() if job["picked"]]
+
+    marked = said(finished, "pick", "trip.yaml", "fox", "finale")
+    assert [mark["job"] for mark in marked["jobs"]] == ["fox#1", "fox#2", "finale#1"]
+    assert "1 video not picked any more" in call(finished, "pick", "trip.yaml", "fox#1", "--undo").stdout
+    edit(finished / "trip.yaml", "id: fox", "id: reynard")
+    (finished / VIDEOS / "finale-t1.mp4").unlink()
+    with at(front, finished) as upstream:
+        assert run(finished, upstream).returncode == 0, "a new name, and a file that is fetched again"
+    assert (picked(), len(Bill(finished / "bill.db"))) == (["reynard#2", "finale#1"], 3)
+    assert said(finished, "show", "trip.yaml", "reynard#2")["jobs"][0]["picked"]
+    assert "2 videos picked." in call(finished, "status", "trip.yaml").stdout
+    before = said(finished, "show", "trip.yaml", "finale")
+    said(finished, "pick", "trip.yaml", "finale")
+    assert said(finished, "show", "trip.yaml", "finale") == before, "it was picked already"
+
+
 @pytest.fixture(scope="module")
-def failed_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def failed_once(front: Gateway, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A campaign of which one video is done, one failed at the server, and one was refused."""
     folder = tmp_path_factory.mktemp("failed")
     lay_out(folder)
@@ -403,7 +470,7 @@ def failed_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "trip.yaml").write_text(f"{(folder / 'trip.yaml').read_text()}  - {{ id: no, prompt: A refused fox }}\n")
     refusal = Answer(400, error={"message": "no foxes", "code": "invalid_value", "param": "prompt"})
     wrong = [Fault(on="create", prompt="A refused fox", answer=refusal), Fault(on="create", prompt="A fox", fail="x_1")]
-    with simulator(folder / "bill.db", faults=wrong) as upstream:
+    with at(front, folder, wrong) as upstream:
         assert run(folder, upstream).returncode == 1
     return folder
 
@@ -413,7 +480,9 @@ def failed(failed_once: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(failed_once, tmp_path, dirs_exist_ok=True))
 
 
-def test_what_failed_is_tried_again_by_a_persons_word_and_its_error_is_kept_until_the_end(failed: Path) -> None:
+def test_what_failed_is_tried_again_by_a_persons_word_and_its_error_is_kept_until_the_end(
+    failed: Path, front: Gateway
+) -> None:
     before = jobs(failed)
     assert {name: job["state"] for name, job in before.items()} == {
         "fox#1": "failed",
@@ -426,6 +495,7 @@ def test_what_failed_is_tried_again_by_a_persons_word_and_its_error_is_kept_unti
         ("no#1", "failed", "planned"),
     ]
     assert marked["cost"] == {"currency": "USD", "known": pytest.approx(0.8), "unknown": 0}
+    assert (marked["passed"], marked["waiting"]) == (0, 0)
     now = jobs(failed)
     assert now["fox#1"]["error"] == now["fox#1"]["error_before"] == before["fox#1"]["error"]
     assert said(failed, "status", "trip.yaml")["cost"]["spent"] == pytest.approx(1.2), "what failed may be billed"
@@ -436,7 +506,7 @@ def test_what_failed_is_tried_again_by_a_persons_word_and_its_error_is_kept_unti
     assert "tried once more; before: " in shown
     (failed / "outputs/trip/ledger.db").unlink()
     (failed / "outputs/trip/ledger.db.before").rename(failed / "outputs/trip/ledger.db")
-    with simulator(failed / "bill.db") as upstream:
+    with at(front, failed) as upstream:
         assert run(failed, upstream).returncode == 0
     after = jobs(failed)
     assert [
@@ -524,6 +594,16 @@ def edit(path: Path, before: str, after: str) -> None:
     path.write_text(text.replace(before, after))
 
 
+def png(words: bytes) -> bytes:
+    """An image of the right size, with words that nobody sees."""
+
+    def chunk(kind: bytes, payload: bytes) -> bytes:
+        return struct.pack(">I", len(payload)) + kind + payload + struct.pack(">I", zlib.crc32(kind + payload))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 1280, 720, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"tEXt", words) + chunk(b"IDAT", b"x") + chunk(b"IEND", b"")
+
+
 def sealed_again(path: Path) -> None:
     """Have the lock speak of another video, as somebody does who knows what a seal is."""
     lock = json.loads(path.read_text())
@@ -574,6 +654,31 @@ def killed(folder: Path, failpoint: Failpoint, *arguments: str, links: bool = Tr
     _, ended = os.waitpid(child, 0)
     assert os.WIFSIGNALED(ended), f"the failpoint was not reached: {os.waitstatus_to_exitcode(ended)}"
     assert os.WTERMSIG(ended) == signal.SIGKILL
+
+
+def on_a_terminal(folder: Path, *arguments: str, answer: str) -> tuple[int, str]:
+    """Run the command in a fork that has a terminal of its own, and answer its question."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child, terminal = pty.fork()
+    if child == 0:
+        try:
+            sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w")  # noqa: SIM115
+            os.chdir(folder)
+            os.environ["COLUMNS"] = "200"
+            os._exit(main(arguments))
+        finally:
+            os._exit(99)
+    os.write(terminal, f"{answer}\n".encode())
+    shown = b""
+    with os.fdopen(terminal, "rb", buffering=0) as ours:
+        try:
+            while chunk := ours.read(65536):
+                shown += chunk
+        except OSError:  # EIO: it has ended
+            pass
+    _, ended = os.waitpid(child, 0)
+    return os.waitstatus_to_exitcode(ended), shown.decode()
 
 
 def _refuse_links(event: str, arguments: tuple[object, ...]) -> None:
