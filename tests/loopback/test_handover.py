@@ -455,9 +455,9 @@ def test_a_choice_lasts_over_runs_and_new_names_and_can_be_taken_back(finished: 
     assert (picked(), len(Bill(finished / "bill.db"))) == (["reynard#2", "finale#1"], 3)
     assert said(finished, "show", "trip.yaml", "reynard#2")["jobs"][0]["picked"]
     assert "2 videos picked." in call(finished, "status", "trip.yaml").stdout
-    before = said(finished, "show", "trip.yaml", "finale")
+    before = said(finished, "show", "trip.yaml", "finale#1")
     said(finished, "pick", "trip.yaml", "finale")
-    assert said(finished, "show", "trip.yaml", "finale") == before, "it was picked already"
+    assert said(finished, "show", "trip.yaml", "finale#1") == before, "it was picked already"
 
 
 @pytest.fixture(scope="module")
