@@ -77,11 +77,11 @@ def clean(console: Console, found: Orphans) -> None:
     if len(found.orphans) > _SHOWN_AT_MOST:
         console.print(f"  … and {len(found.orphans) - _SHOWN_AT_MOST:,} more; --json has them all")
     for job in found.kept[:_SHOWN_AT_MOST]:
-        console.print(
-            f"  {safe(job.path)}  ({safe(job.name, 60)}) stays: another job's file, or not as it was recorded"
-        )
+        why = "picked" if job.picked else "another job's file, or not as it was recorded"
+        console.print(f"  {safe(job.path)}  ({safe(job.name, 60)}) stays: {why}")
     if not found.orphans:
-        console.print("Nothing to clean: no finished video that the manifest does not ask for.")
+        rest = "other " if found.kept else ""
+        console.print(f"Nothing to clean: no {rest}finished video that the manifest does not ask for.")
         return
     much = f"{count(len(found.orphans), 'video')} that the manifest no longer asks for, {found.bytes:,} bytes"
     if found.deleted:

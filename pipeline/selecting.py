@@ -71,7 +71,7 @@ class Orphan:
 
 @dataclass(frozen=True, slots=True)
 class Orphans:
-    """What ``clean`` may delete. ``kept`` are orphans whose file is another job's too, or not the one recorded."""
+    """What ``clean`` may delete. ``kept`` were picked, or their file is another job's too, or not the one recorded."""
 
     name: str
     path: str
@@ -113,11 +113,13 @@ async def retry(
         if words and kinds:
             fitting = tuple(job for job in choice.jobs if job.failure and job.failure.kind in kinds)
             choice = Choice(fitting, choice.passed + len(choice.jobs) - len(fitting))
-        for job in choice.jobs:
-            if job.sha256 and held.campaign.outputs.intact(job):
-                raise UsageError(
-                    f"the file of {job.name} is on the disk again: the next run takes it, and pays nothing"
-                )
+        back = [job for job in choice.jobs if job.sha256 and held.campaign.outputs.intact(job)]
+        if back and words:
+            raise UsageError(
+                f"the file of {back[0].name} is on the disk again: the next run takes it, and pays nothing; "
+                "nothing was changed"
+            )
+        choice = Choice(tuple(job for job in choice.jobs if job not in back), choice.passed + len(back))
         if not choice.jobs:
             return held.marked(Verb.RETRY, choice, (), None)
         profile = profile_of(options.profiles, held.settings)
@@ -180,7 +182,7 @@ def orphans(manifest: Path, options: Options) -> Orphans:
     found, kept, outputs = [], [], campaign.outputs
     for job in done:
         there = outputs.intact(job)
-        if job.path in wanted or (not there and outputs.lies(job.path or "")):
+        if job.picked or job.path in wanted or (not there and outputs.lies(job.path or "")):
             kept.append(job)
         else:
             found.append(Orphan(job, there))

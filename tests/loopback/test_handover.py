@@ -317,6 +317,15 @@ def test_on_a_terminal_it_asks_before_it_deletes(finished: Path, answer: str, de
     assert (code, (finished / VIDEOS / "fox-t1.mp4").exists()) == (0 if deleted else 2, not deleted), shown
 
 
+def test_a_video_that_was_picked_is_not_cleaned_away(finished: Path) -> None:
+    said(finished, "pick", "trip.yaml", "fox")
+    (finished / "trip.yaml").write_text(MANIFEST.replace("A fox", "A crow"))
+    found = said(finished, "clean", "trip.yaml", "--orphans", "--yes", *PROFILE)
+    assert ([one["job"] for one in found["kept"]], found["orphans"]) == (["fox#1", "fox#2"], [])
+    assert "stays: picked" in call(finished, "clean", "trip.yaml", *PROFILE).stdout
+    assert (finished / VIDEOS / "fox-t1.mp4").exists()
+
+
 def test_the_file_that_a_present_job_has_too_stays(finished: Path) -> None:
     """One file, two jobs: whatever led there, what the manifest asks for is not deleted."""
     (finished / "trip.yaml").write_text(MANIFEST.replace("A fox", "A crow"))
@@ -441,6 +450,15 @@ def test_an_image_is_pinned_by_its_bytes(tmp_path: Path) -> None:
     assert (different["about"], different["job"], different["name"]) == ("manifest", "finale#1", "input_reference")
 
 
+def test_variables_are_pinned_with_their_values(tmp_path: Path) -> None:
+    lay_out(tmp_path)
+    edit(tmp_path / "trip.yaml", "jobs:", "vars: { who: fox }\njobs:")
+    edit(tmp_path / "trip.yaml", "A fox", '"A {{ who }}"')
+    assert call(tmp_path, "lock", "trip.yaml", *PROFILE, "--var", "who=crow").returncode == 0
+    assert json.loads((tmp_path / "trip.lock.json").read_text())["variables"] == {"who": "crow"}
+    assert said(tmp_path, "verify", "trip.yaml", *PROFILE)["lock"]["differences"] == []
+
+
 def test_a_choice_lasts_over_runs_and_new_names_and_can_be_taken_back(finished: Path, front: Gateway) -> None:
     def picked() -> list[str]:
         return [name for name, job in jobs(finished).items() if job["picked"]]
@@ -528,6 +546,21 @@ async def submitted(folder: Path) -> None:
         intent = {"idempotency_key": "again", "base_url": "u", "key_fingerprint": None, "price": 0.4}
         sent = await ledger.record(job, Intended(attempt=2, intended_at=1.0, **intent))
         await ledger.record(sent, Accepted(video_id="again", submitted_at=2.0, status="queued"))
+
+
+def test_an_expired_video_whose_file_is_back_is_not_paid_for_again(failed: Path) -> None:
+    with closing(sqlite3.connect(failed / "outputs/trip/ledger.db")) as connection, connection:
+        failure = '{"kind":"expired","message":"gone"}'
+        for state in ("completed", "expired"):  # as of a run that found neither the file nor the video
+            connection.execute("UPDATE jobs SET state = ?, failure = ? WHERE name = 'finale#1'", (state, failure))
+    assert jobs(failed)["finale#1"]["state"] == "expired"
+    marked = said(failed, "retry", "trip.yaml", "--all", *PROFILE)
+    assert ([mark["job"] for mark in marked["jobs"]], marked["passed"]) == (["fox#1", "no#1"], 1)
+    refused = call(failed, "retry", "trip.yaml", "finale", *PROFILE)
+    assert refused.returncode == 2
+    assert "is on the disk again" in refused.stderr
+    (failed / VIDEOS / "finale-t1.mp4").unlink()
+    assert [mark["job"] for mark in said(failed, "retry", "trip.yaml", "finale", *PROFILE)["jobs"]] == ["finale#1"]
 
 
 def test_a_class_or_a_name_says_what_is_tried_again(failed: Path) -> None:
