@@ -137,6 +137,10 @@ class Outputs:
             return False
         return stat.S_ISREG(found.st_mode) and found.st_size == job.bytes
 
+    def is_there(self, job: Job) -> bool:
+        """Tell whether anything has the name of the job's file."""
+        return os.path.lexists(self._campaign / (job.path or job.output))
+
     def tidy(self, job: Job) -> None:
         """Remove the part file of a job that is done: a power cut may have brought it back."""
         with storage_errors(self.videos):
@@ -187,10 +191,6 @@ class Outputs:
                 if not os.path.lexists(target):
                     break
         return None
-
-    def lies(self, path: str) -> bool:
-        """Tell whether anything lies at the path, which is relative to the campaign."""
-        return os.path.lexists(self._campaign / path)
 
     def has(self, path: str, sha256: str) -> bool:
         """Tell whether a file with these bytes lies at the path, which is relative to the campaign."""

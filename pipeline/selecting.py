@@ -182,7 +182,7 @@ def orphans(manifest: Path, options: Options) -> Orphans:
     found, kept, outputs = [], [], campaign.outputs
     for job in done:
         there = outputs.intact(job)
-        if job.picked or job.path in wanted or (not there and outputs.lies(job.path or "")):
+        if job.picked or job.path in wanted or (not there and outputs.is_there(job)):
             kept.append(job)
         else:
             found.append(Orphan(job, there))
@@ -207,7 +207,7 @@ async def clean(manifest: Path, options: Options, *, confirm: Callable[[Orphans]
             job, path = one.job, one.job.path or ""
             if _key(job) not in confirmed:
                 continue
-            if not outputs.delete(path, job.sha256 or "") and outputs.lies(path):
+            if not outputs.delete(path, job.sha256 or "") and outputs.is_there(job):
                 kept.append(job)
                 continue
             await held.ledger.record(job, Deleted(by=by, was=path))
