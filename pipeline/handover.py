@@ -22,6 +22,7 @@ def marked_document(found: Marked) -> dict[str, Any]:
     """Return the document of ``retry --json``, ``reject --json`` or ``pick --json``."""
     known, unknown = total(mark.price for mark in found.marks)
     cost = {"cost": {"currency": found.currency, "known": known, "unknown": unknown}}
+    waiting = {"waiting": found.waiting}
     return {
         "schema_version": 1,
         "name": found.name,
@@ -29,6 +30,7 @@ def marked_document(found: Marked) -> dict[str, Any]:
         "jobs": [_mark_document(found.verb, mark) for mark in found.marks],
         "passed": found.passed,
         **({} if found.verb is Verb.PICK else cost),
+        **(waiting if found.verb is Verb.RETRY else {}),
     }
 
 
@@ -39,7 +41,9 @@ def marked(console: Console, found: Marked) -> None:
     if len(found.marks) > _SHOWN_AT_MOST:
         console.print(f"  … and {len(found.marks) - _SHOWN_AT_MOST:,} more; --json has them all")
     if found.passed:
-        console.print(f"{count(found.passed, 'job')} more of these names: not in a state for it, left alone.")
+        console.print(f"{count(found.passed, 'job')} more, not in a state for it or given up: left alone.")
+    if found.waiting and found.verb is Verb.RETRY:
+        console.print(f"{count(found.waiting, 'job')} held, lost or stuck: `callsheet resolve` answers for those.")
     if found.verb is Verb.PICK:
         chosen = any(mark.after.picked for mark in found.marks)
         words = "picked" if chosen else "not picked any more"
@@ -73,11 +77,11 @@ def clean(console: Console, found: Orphans) -> None:
     if len(found.orphans) > _SHOWN_AT_MOST:
         console.print(f"  … and {len(found.orphans) - _SHOWN_AT_MOST:,} more; --json has them all")
     for job in found.kept[:_SHOWN_AT_MOST]:
-        console.print(
-            f"  {safe(job.path)}  ({safe(job.name, 60)}) stays: another job's file, or not as it was recorded"
-        )
+        why = "picked" if job.picked else "another job's file, or not as it was recorded"
+        console.print(f"  {safe(job.path)}  ({safe(job.name, 60)}) stays: {why}")
     if not found.orphans:
-        console.print("Nothing to clean: no finished video that the manifest does not ask for.")
+        rest = "other " if found.kept else ""
+        console.print(f"Nothing to clean: no {rest}finished video that the manifest does not ask for.")
         return
     much = f"{count(len(found.orphans), 'video')} that the manifest no longer asks for, {found.bytes:,} bytes"
     if found.deleted:

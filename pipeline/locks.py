@@ -30,7 +30,7 @@ class Lock:
 
 def beside(manifest: Path) -> Path:
     """Return where a manifest's lock lies."""
-    return manifest.with_name(f"{manifest.name.removesuffix(manifest.suffix)}{SUFFIX}")
+    return manifest.parent / f"{manifest.stem}{SUFFIX}"
 
 
 def found(target: Path, file: Path | None) -> Lock | None:

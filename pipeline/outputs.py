@@ -8,6 +8,7 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -178,10 +179,11 @@ class Outputs:
         """
         source, sha256 = self._campaign / (job.path or ""), job.sha256 or ""
         with storage_errors(source):
-            below = source.relative_to(self.videos).with_name(f"{_shortened(source.stem)}--{sha256[:8]}.mp4")
+            stem = source.stem.encode()[:180].decode(errors="ignore")  # more comes behind it
+            below = source.relative_to(self.videos).with_name(f"{stem}--{sha256[:8]}.mp4")
             for target in _names(self.rejected / below):
                 self._make(target.parent)
-                if (_sha256(source) == sha256 and _link(source, target)) or _kept(target, job):
+                if (_sha256(source) == sha256 and _link(source, target, stays=True)) or _kept(target, job):
                     path = self._relative(target)
                     _write_sidecar(target.with_suffix(".json"), sidecars.record(job, path, was=job.path))
                     sync_folder(target.parent)
@@ -189,10 +191,6 @@ class Outputs:
                 if not os.path.lexists(target):
                     break
         return None
-
-    def lies(self, path: str) -> bool:
-        """Tell whether anything lies at the path, which is relative to the campaign."""
-        return os.path.lexists(self._campaign / path)
 
     def has(self, path: str, sha256: str) -> bool:
         """Tell whether a file with these bytes lies at the path, which is relative to the campaign."""
@@ -268,12 +266,8 @@ def _names(final: Path) -> Iterator[Path]:
         yield final.with_stem(f"{final.stem}~{number}")
 
 
-def _shortened(stem: str) -> str:
-    """Return a name's beginning: with a hash, a number and a suffix behind it, a file can still have it."""
-    return stem.encode()[:180].decode(errors="ignore")
-
-
-def _link(source: Path, name: Path) -> bool:
+def _link(source: Path, name: Path, *, stays: bool = False) -> bool:
+    """Let a file have a name, unless it is taken. A disk without links moves it; or copies it, where it ``stays``."""
     try:
         os.link(source, name, follow_symlinks=False)
     except FileExistsError:
@@ -283,8 +277,16 @@ def _link(source: Path, name: Path) -> bool:
             raise
         if os.path.lexists(name):
             return False
-        source.rename(name)
+        (_copied(source, name) if stays else source).rename(name)
     return True
+
+
+def _copied(source: Path, name: Path) -> Path:
+    part = name.with_name(f".{name.name}.part")
+    shutil.copyfile(source, part)
+    with part.open("rb") as file:
+        os.fsync(file.fileno())
+    return part
 
 
 def _sha256(path: Path) -> str | None:

@@ -6,7 +6,8 @@ the terminal, or turn the reading direction. Nothing here is ever read as markup
 
 import json
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -157,7 +158,14 @@ def status(console: Console, found: Status) -> None:
             table.add_row(str(number), Text(state.value.replace("_", " "), _COLOURS.get(state, "")))
     console.print(table)
     console.print(spent(found))
-    _print_troubles(console, found.jobs)
+    _print_troubles(console, _with_errors_before(found))
+    picked = sum(job.picked for job in found.jobs)
+    if picked:
+        console.print(f"{count(picked, 'video')} picked.")
+    if found.orphans:
+        size = sum(job.bytes or 0 for job in found.orphans)
+        words = f"{count(len(found.orphans), 'video')} that the manifest no longer asks for, {size:,} bytes"
+        console.print(f"{words}: `callsheet clean` shows them.")
     console.print(f"Campaign {safe(found.path)}")
 
 
@@ -214,6 +222,16 @@ def _text(file: str) -> Written | None:
     except (OSError, ValueError):
         return None
     return Written.of(file, data.decode("utf-8-sig", errors="replace"))
+
+
+def _with_errors_before(found: Status) -> Iterator[Job]:
+    """Yield the jobs; those that are being tried once more with why the attempt before failed, until it has its end."""
+    for job in found.jobs:
+        before = found.before.get((job.name, job.request_hash))
+        if before is not None and job.failure in {None, before}:
+            yield replace(job, failure=replace(before, message=f"tried once more; before: {before.message}"))
+        else:
+            yield job
 
 
 def _print_troubles(console: Console, jobs: Iterable[Job], blamed: Mapping[str, Blame] = MappingProxyType({})) -> None:

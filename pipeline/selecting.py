@@ -17,7 +17,7 @@ from pipeline.blocking import in_threads
 from pipeline.choices import Choice, Verb
 from pipeline.errors import UsageError
 from pipeline.events import Deleted, Picked
-from pipeline.jobs import FailureKind, Job, State
+from pipeline.jobs import FOR_A_PERSON, FailureKind, Job, State
 from pipeline.ledger import reading
 from pipeline.ledger.lock import run_lock
 from pipeline.ledger.store import SqliteLedger
@@ -43,7 +43,10 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Marked:
-    """What a person's word was recorded of. ``passed`` jobs were named too, and stay as they are."""
+    """What a person's word was recorded of. ``passed`` jobs were named too, and stay as they are.
+
+    ``waiting`` jobs are not over: a person must answer for them.
+    """
 
     verb: Verb
     name: str
@@ -51,6 +54,7 @@ class Marked:
     currency: str | None
     marks: tuple[Mark, ...]
     passed: int
+    waiting: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +71,7 @@ class Orphan:
 
 @dataclass(frozen=True, slots=True)
 class Orphans:
-    """What ``clean`` may delete. ``kept`` are orphans whose file is another job's too, or not the one recorded."""
+    """What ``clean`` may delete. ``kept`` were picked, or their file is another job's too, or not the one recorded."""
 
     name: str
     path: str
@@ -91,7 +95,8 @@ class _Held:
 
     def marked(self, verb: Verb, choice: Choice, marks: Sequence[Mark], currency: str | None) -> Marked:
         name, path, known = title(self.campaign, self.settings)
-        return Marked(verb, name, path, currency or known, tuple(marks), choice.passed)
+        waiting = sum(job.state in FOR_A_PERSON for job in self.jobs)
+        return Marked(verb, name, path, currency or known, tuple(marks), choice.passed, waiting)
 
 
 async def retry(
@@ -108,11 +113,13 @@ async def retry(
         if words and kinds:
             fitting = tuple(job for job in choice.jobs if job.failure and job.failure.kind in kinds)
             choice = Choice(fitting, choice.passed + len(choice.jobs) - len(fitting))
-        for job in choice.jobs:
-            if job.sha256 and held.campaign.outputs.intact(job):
-                raise UsageError(
-                    f"the file of {job.name} is on the disk again: the next run takes it, and pays nothing"
-                )
+        back = [job for job in choice.jobs if job.sha256 and held.campaign.outputs.intact(job)]
+        if back and words:
+            raise UsageError(
+                f"the file of {back[0].name} is on the disk again: the next run takes it, and pays nothing; "
+                "nothing was changed"
+            )
+        choice = Choice(tuple(job for job in choice.jobs if job not in back), choice.passed + len(back))
         if not choice.jobs:
             return held.marked(Verb.RETRY, choice, (), None)
         profile = profile_of(options.profiles, held.settings)
@@ -131,17 +138,14 @@ async def reject(target: Path, options: Options, words: Sequence[str]) -> Marked
     """
     with _holding(target, options) as held:
         choice, outputs = _named(Verb.REJECT, held, words), held.campaign.outputs
-        kept = {}
-        for job in choice.jobs:  # all of them, before the first is recorded
-            kept[job.name, job.request_hash] = outputs.keep(job)
-            if kept[job.name, job.request_hash] is None:
-                raise UsageError(
-                    f"the file of {job.name} is not there as it was recorded: see `callsheet verify`; "
-                    "a run fetches it again"
-                )
+        for job in choice.jobs:  # all of them, before anything is done to the first
+            if not outputs.has(job.path or "", job.sha256 or ""):
+                raise _not_there(job)
         profile, marks, by = _profile(options, held.settings), [], person()
         for job in choice.jobs:
-            path = kept[job.name, job.request_hash] or ""
+            path = outputs.keep(job)
+            if path is None:  # it went in this moment
+                raise _not_there(job)
             after = await held.ledger.record(job, choices.another(job, path, by=by))
             marks.append(Mark(job, after, profile.cost(job.request) if profile else job.price, path))
         rejections.finish(held.campaign)
@@ -178,7 +182,7 @@ def orphans(manifest: Path, options: Options) -> Orphans:
     found, kept, outputs = [], [], campaign.outputs
     for job in done:
         there = outputs.intact(job)
-        if job.path in wanted or (not there and outputs.lies(job.path or "")):
+        if job.picked or job.path in wanted or (not there and outputs.is_there(job)):
             kept.append(job)
         else:
             found.append(Orphan(job, there))
@@ -203,7 +207,7 @@ async def clean(manifest: Path, options: Options, *, confirm: Callable[[Orphans]
             job, path = one.job, one.job.path or ""
             if _key(job) not in confirmed:
                 continue
-            if not outputs.delete(path, job.sha256 or "") and outputs.lies(path):
+            if not outputs.delete(path, job.sha256 or "") and outputs.is_there(job):
                 kept.append(job)
                 continue
             await held.ledger.record(job, Deleted(by=by, was=path))
@@ -224,6 +228,13 @@ def _holding(target: Path, options: Options) -> Iterator[_Held]:
             with reading.opened(campaign.ledger) as connection:
                 settings, jobs = reading.settings(connection), tuple(reading.jobs(connection))
             yield _Held(campaign, ledger, settings, jobs)
+
+
+def _not_there(job: Job) -> UsageError:
+    return UsageError(
+        f"the file of {job.name} is not there as it was recorded: see `callsheet verify`. Where it is gone, a run "
+        "fetches it again; nothing was changed"
+    )
 
 
 def _named(verb: Verb, held: _Held, words: Sequence[str]) -> Choice:

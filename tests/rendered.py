@@ -68,7 +68,11 @@ def _events(request_hash: str, *, failed: bool) -> Sequence[Event]:
     sent: Mapping[str, Any] = {"base_url": "http://127.0.0.1:9/v1", "key_fingerprint": None, "intended_at": EPOCH}
     intended = Intended(attempt=1, idempotency_key=request_hash, price=0.1, **sent)
     accepted = Accepted(video_id=f"video_{request_hash[:32]}", submitted_at=EPOCH + 1, status="queued")
-    end = Failed(status="failed", failure=REFUSED, price=0.1) if failed else Completed(status="completed", expires_at=None)
+    end = (
+        Failed(status="failed", failure=REFUSED, price=0.1)
+        if failed
+        else Completed(status="completed", expires_at=None)
+    )
     return intended, accepted, end
 
 
