@@ -12,7 +12,7 @@ from typing import Any, TextIO
 import anyio
 import click
 
-from pipeline import __version__, authoring, commands, keeping, manifests, render, servers, summary
+from pipeline import __version__, authoring, commands, keeping, manifests, render, results, servers, summary
 from pipeline.errors import CallsheetError, ManifestError
 from pipeline.options import (
     ADDRESS,
@@ -90,7 +90,7 @@ def status(target: Path, as_json: bool, **options: Any) -> int:
     return 0
 
 
-for command in (*manifests.COMMANDS, *keeping.COMMANDS, *servers.COMMANDS):
+for command in (*manifests.COMMANDS, *keeping.COMMANDS, *results.COMMANDS, *servers.COMMANDS):
     cli.add_command(command)
 
 

@@ -271,6 +271,7 @@ async def _enrol(ledger: SqliteLedger, prepared: Prepared, options: Options) -> 
         "provider": loaded.profile.name,
         "currency": price.currency if price else None,
         "vars": {**prepared.remembered, **options.variables},
+        "requests_per_minute": loaded.limits.requests_per_minute,
         "rebuilt": prepared.rebuilt and not prepared.wants_confirmation,  # which was given, else this is not reached
     }
     await ledger.enrol(loaded.specs, settings=settings, max_cost=prepared.max_cost)

@@ -1,0 +1,255 @@
+"""Charts as SVG, each with its title, a sentence that says what it shows, and the same numbers in a table. Pure.
+
+Colours and type are those of ``page.css``: what is drawn has a class and no style of its own.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from math import ceil, log10
+
+from pipeline.report.measures import Class, Pace, Point, Spread
+
+WIDTH, HEIGHT = 520, 230
+_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 16, 14, 30
+_ROW = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """``drawing`` is what stands inside the SVG; ``rows`` the same numbers, under ``columns``."""
+
+    name: str
+    title: str
+    says: str
+    drawing: str
+    columns: tuple[str, ...]
+    rows: Sequence[Sequence[str]]
+    height: float = HEIGHT
+
+    def html(self) -> str:
+        """Return the chart as a figure, or a line that says that there is nothing to draw yet."""
+        head = f'<figure class="chart"><figcaption><h3>{escape(self.title)}</h3><p>{escape(self.says)}</p></figcaption>'
+        if not self.rows:
+            return f"{head}</figure>"
+        titles = "".join(f'<th scope="col">{escape(column)}</th>' for column in self.columns)
+        rows = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in self.rows)
+        return (
+            f'{head}<svg viewBox="0 0 {WIDTH} {self.height:g}" role="img" aria-labelledby="{self.name}-t {self.name}-d">'
+            f'<title id="{self.name}-t">{escape(self.title)}</title><desc id="{self.name}-d">{escape(self.says)}</desc>'
+            f"{self.drawing}</svg>"
+            f'<details><summary>The numbers<span class="unseen"> of “{escape(self.title)}”</span></summary>'
+            f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(self.title)}"><table>'
+            f"<thead><tr>{titles}</tr></thead><tbody>{rows}</tbody></table></div></details></figure>"
+        )
+
+
+def progress_chart(points: Sequence[Point], total: int) -> Chart:
+    """Draw how many jobs were sent, done and failed over time, below a line for all of them."""
+    if not points:
+        return Chart("progress", "Progress", "Nothing has been sent yet.", "", (), ())
+    last = points[-1]
+    says = f"{last.done} of {total} done, {last.failed} failed, {duration(last.at - points[0].at)} after the first."
+    across = _Scale(points[0].at, max(last.at, points[0].at + 1), _LEFT, WIDTH - _RIGHT)
+    up = _Scale(0, _ceiling(max(total, 1)), HEIGHT - _BOTTOM, _TOP)
+    done = _steps([(point.at, point.done) for point in points], across, up)
+    sent = _steps([(point.at, point.sent) for point in points], across, up)
+    failed = _steps([(point.at, point.failed) for point in points], across, up)
+    drawing = (
+        f"{_grid(up)}{_times(across)}"
+        f'<path class="area" d="{done} V{up.far:g} H{_LEFT} Z"/><path class="line sent" d="{sent}"/>'
+        f'<path class="line done" d="{done}"/>{_line("failed", failed) if last.failed else ""}'
+        f"{_key(('sent', 'done', 'failed') if last.failed else ('sent', 'done'))}"
+    )
+    shown = points if len(points) <= 24 else [points[round(number * (len(points) - 1) / 23)] for number in range(24)]
+    rows = [(moment(point.at), str(point.sent), str(point.done), str(point.failed)) for point in shown]
+    return Chart("progress", "Progress", says, drawing, ("Time (UTC)", "Sent", "Done", "Failed"), rows)
+
+
+def pace_chart(pace: Pace | None) -> Chart:
+    """Draw submissions a minute against the limit."""
+    title = "Submissions per minute"
+    if pace is None:
+        return Chart("pace", title, "Nothing has been sent yet.", "", (), ())
+    rates, limit = pace.per_minute, pace.limit
+    bound = "the limit is not known" if limit is None else f"the limit is {limit:g}"
+    sent = sum(pace.counts)
+    says = f"{sent} sent; at most {max(rates):.3g} a minute, counted over {duration(pace.width)}; {bound}."
+    high = max(rates) if limit is None or limit > 20 * max(rates) else max(*rates, limit)
+    across = _Scale(pace.start, pace.start + pace.width * len(rates), _LEFT, WIDTH - _RIGHT)
+    up = _Scale(0, _ceiling(high), HEIGHT - _BOTTOM, _TOP)
+    bars = []
+    for number, rate in enumerate(rates):
+        left, right = (across(pace.start + pace.width * (number + after)) for after in (0, 1))
+        if rate:
+            gap = min(2.0, (right - left) / 5)
+            box = f'x="{left + gap / 2:.1f}" y="{up(rate):.1f}" width="{right - left - gap:.1f}"'
+            bars.append(f'<rect class="bar" {box} height="{up.far - up(rate):.1f}"/>')
+    line = ""
+    if limit is not None and limit <= up.high:
+        line = (
+            f'<path class="line limit" d="M{_LEFT} {up(limit):.1f} H{WIDTH - _RIGHT}"/>'
+            f'<text class="limit" x="{WIDTH - _RIGHT}" y="{max(up(limit) - 5, 10):.1f}" text-anchor="end">limit {limit:g}</text>'
+        )
+    rows = [
+        (moment(pace.start + pace.width * number), str(count), f"{rate:.3g}")
+        for number, (count, rate) in enumerate(zip(pace.counts, rates, strict=True))
+        if count
+    ]
+    return Chart(
+        "pace", title, says, _grid(up) + _times(across) + "".join(bars) + line, ("From (UTC)", "Sent", "A minute"), rows
+    )
+
+
+def rendering_chart(spreads: Sequence[Spread]) -> Chart:
+    """Draw for each size and length the quartiles of the render times, and the least and the most."""
+    title = "Render time by size and length"
+    if not spreads:
+        return Chart("rendering", title, "Nothing has been rendered yet.", "", (), ())
+    videos = sum(spread.videos for spread in spreads)
+    says = f"Of {videos} videos, from their acceptance until they were seen to be ready: median, quartiles, extremes."
+    height = _TOP + _ROW * len(spreads) + _BOTTOM
+    across = _Scale(0, _ceiling(max(spread.most for spread in spreads)), 12, WIDTH - _RIGHT)
+    drawn = [_vertical(across, height)]
+    for number, one in enumerate(spreads):
+        middle = _TOP + _ROW * number + 27
+        lower, upper, median = across(one.lower), across(one.upper), across(one.median)
+        drawn.append(
+            f'<text class="label" x="12" y="{middle - 12}">{escape(one.label)}</text>'
+            f'<text class="value" x="{WIDTH - _RIGHT}" y="{middle - 12}" text-anchor="end">'
+            f"{duration(one.median)} · {one.videos}</text>"
+            f'<path class="whisker" d="M{across(one.least):.1f} {middle} H{across(one.most):.1f}"/>'
+            f'<rect class="box" x="{lower:.1f}" y="{middle - 6}" width="{max(upper - lower, 2):.1f}" height="12" rx="2"/>'
+            f'<path class="median" d="M{median:.1f} {middle - 8} V{middle + 8}"/>'
+        )
+    columns = ("Size and length", "Videos", "Least", "Lower quartile", "Median", "Upper quartile", "Most")
+    rows = [
+        (one.label, str(one.videos), *map(duration, (one.least, one.lower, one.median, one.upper, one.most)))
+        for one in spreads
+    ]
+    return Chart("rendering", title, says, "".join(drawn), columns, rows, height)
+
+
+def failures_chart(classes: Sequence[Class]) -> Chart:
+    """Draw for each class of errors how many jobs stand there, and how often it came up."""
+    title = "Errors by class"
+    if not classes:
+        return Chart("failures", title, "Nothing has failed.", "", (), ())
+    says = "Dark: jobs that stand there now. Light: how often it came up in all, also where the work went on."
+    height = _TOP + _ROW * len(classes) + 8
+    across = _Scale(0, max(one.times for one in classes), 12, WIDTH - _RIGHT)
+    drawn = []
+    for number, one in enumerate(classes):
+        top = _TOP + _ROW * number
+        label = one.kind.value.replace("_", " ")
+        drawn.append(
+            f'<text class="label" x="12" y="{top + 12}">{label}</text>'
+            f'<text class="value" x="{WIDTH - _RIGHT}" y="{top + 12}" text-anchor="end">{one.jobs} of {one.times}</text>'
+            f'<rect class="times" x="12" y="{top + 18}" width="{across(one.times) - 12:.1f}" height="10" rx="2"/>'
+            f'<rect class="jobs" x="12" y="{top + 18}" width="{across(one.jobs) - 12:.1f}" height="10" rx="2"/>'
+        )
+    rows = [(one.kind.value.replace("_", " "), str(one.jobs), str(one.times)) for one in classes]
+    return Chart("failures", title, says, "".join(drawn), ("Class", "Jobs there now", "Times"), rows, height)
+
+
+def duration(seconds: float) -> str:
+    """Return a time as people say it: 8.5 s, 2 min 5 s, 3 h 10 min, 2 d 4 h."""
+    if seconds < 10:
+        return f"{seconds:.1f}".removesuffix(".0") + " s"
+    whole = round(seconds)
+    for unit, part, large, small in ((86400, 3600, "d", "h"), (3600, 60, "h", "min"), (60, 1, "min", "s")):
+        if whole >= unit:
+            rest = whole % unit // part
+            return f"{whole // unit} {large}" + (f" {rest} {small}" if rest else "")
+    return f"{whole} s"
+
+
+def moment(at: float) -> str:
+    """Return an instant in UTC, to the second."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(at))
+
+
+class _Scale:
+    """Maps numbers from ``low`` to ``high`` to pixels from ``far`` to ``near``."""
+
+    def __init__(self, low: float, high: float, far: float, near: float) -> None:
+        self.low, self.high, self.far, self.near = low, high, far, near
+
+    def __call__(self, value: float) -> float:
+        return self.far + (value - self.low) / ((self.high - self.low) or 1) * (self.near - self.far)
+
+
+def _ceiling(high: float) -> float:
+    """Return the next round number: 1, 2, 3, 4, 5, 6, 8 or 10 times a power of ten."""
+    if high <= 0:
+        return 1
+    power = 10 ** int(log10(high) // 1)
+    return next(step * power for step in (1, 2, 3, 4, 5, 6, 8, 10) if step * power >= high * (1 - 1e-9))
+
+
+def _ticks(high: float) -> list[float]:
+    """Return two to five round numbers up to ``high``, whole ones unless it is less than one."""
+    power = 10 ** int(log10(high / 4) // 1)
+    step = next(step * power for step in (1, 2, 5, 10) if step * power >= high / 4 * (1 - 1e-9))
+    step = max(step, 1) if high >= 1 else step
+    return [step * number for number in range(1, ceil(high / step) + 1) if step * number <= high * (1 + 1e-9)]
+
+
+def _grid(up: _Scale) -> str:
+    lines = [f'<path class="axis" d="M{_LEFT} {up.far:g} H{WIDTH - _RIGHT}"/>']
+    for value in _ticks(up.high):
+        y = up(value)
+        lines.append(f'<path class="grid" d="M{_LEFT} {y:.1f} H{WIDTH - _RIGHT}"/>')
+        lines.append(f'<text x="{_LEFT - 7}" y="{y + 4:.1f}" text-anchor="end">{value:g}</text>')
+    return "".join(lines)
+
+
+def _vertical(across: _Scale, height: float) -> str:
+    lines = []
+    for value in _ticks(across.high):
+        x = across(value)
+        lines.append(f'<path class="grid" d="M{x:.1f} {_TOP} V{height - _BOTTOM + 4}"/>')
+        lines.append(f'<text x="{x:.1f}" y="{height - 10:g}" text-anchor="{_anchor(x)}">{duration(value)}</text>')
+    return "".join(lines)
+
+
+def _times(across: _Scale) -> str:
+    """Return three instants below the axis, as precise as their distance asks for."""
+    span = across.high - across.low
+    form = "%H:%M:%S" if span < 600 else "%H:%M" if span < 86400 else "%d %b %H:%M"
+    texts = []
+    for share in (0.0, 0.5, 1.0):
+        at = across.low + span * share
+        x = across(at)
+        anchor = {0.0: "start", 0.5: "middle", 1.0: "end"}[share]
+        said = time.strftime(form, time.gmtime(at))
+        texts.append(f'<text x="{x:.1f}" y="{HEIGHT - 10}" text-anchor="{anchor}">{said}</text>')
+    return "".join(texts)
+
+
+def _steps(values: Sequence[tuple[float, float]], across: _Scale, up: _Scale) -> str:
+    """Return a path that keeps each value until the next one."""
+    first, *rest = values
+    path = [f"M{across(first[0]):.1f} {up(0):.1f} V{up(first[1]):.1f}"]
+    path += [f"H{across(at):.1f} V{up(value):.1f}" for at, value in rest]
+    return f"{' '.join(path)} H{WIDTH - _RIGHT}"
+
+
+def _line(name: str, path: str) -> str:
+    return f'<path class="line {name}" d="{path}"/>'
+
+
+def _key(names: Sequence[str]) -> str:
+    """Return which line is which."""
+    parts = []
+    for number, name in enumerate(names):
+        x = _LEFT + 10 + 74 * number
+        parts.append(
+            f'<path class="line {name}" d="M{x} {_TOP + 2} h16"/><text x="{x + 22}" y="{_TOP + 6}">{name}</text>'
+        )
+    return "".join(parts)
+
+
+def _anchor(x: float) -> str:
+    return "end" if x > WIDTH - 40 else "middle"
