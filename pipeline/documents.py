@@ -242,6 +242,7 @@ def _story(story: Story) -> dict[str, Any]:
         "request_hash": job.request_hash,
         "state": job.state.value,
         "orphaned": job.orphaned,
+        "picked": job.picked,
         "request": dict(job.request),
         "tags": list(job.tags),
         "metadata": dict(job.metadata),

@@ -90,6 +90,7 @@ class Resubmitted(_Event):
     by: str
     approvals: int
     sunk: float
+    picked: bool = False
     video_id: None = None
     submitted_at: None = None
     expires_at: None = None
@@ -111,12 +112,13 @@ class Reprieved(_Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retried(_Event):
-    """The manifest allows one more attempt after this failure, or the profile says that it is not billed."""
+    """The manifest, or a person, allows one more attempt after this failure, or the profile says that it is free."""
 
     by: str
     approvals: int
     sunk: float
     failure: Failure
+    picked: bool = False
     video_id: None = None
     submitted_at: None = None
     expires_at: None = None
@@ -193,6 +195,47 @@ class Missing(_Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Picked(_Event):
+    """A person chose this video, or took that back. A choice is of a video: one that is made anew is not chosen."""
+
+    picked: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejected(_Event):
+    """``by`` wants another take. The old video stays paid, and its file stays, as ``kept`` instead of ``was``.
+
+    Both are relative to the campaign; ``kept_sha256`` is the file's hash.
+    """
+
+    by: str
+    approvals: int
+    sunk: float
+    was: str
+    kept: str
+    kept_sha256: str
+    picked: bool = False
+    video_id: None = None
+    submitted_at: None = None
+    expires_at: None = None
+    sha256: None = None
+    bytes: None = None
+    path: None = None
+    failure: None = None
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deleted(_Event):
+    """``by`` had the file of a video deleted that nobody asks for any more, and its sidecar. ``was`` was its path."""
+
+    by: str
+    was: str
+    picked: bool = False
+    path: None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Renamed(_Event):
     """The manifest calls the same request by another name now."""
 
@@ -222,6 +265,9 @@ Event = (
     | Verified
     | Published
     | Missing
+    | Picked
+    | Rejected
+    | Deleted
     | Renamed
 )
 
@@ -257,7 +303,7 @@ _MOVES: Mapping[State, Mapping[type[Event], State]] = {
     },
     _S.COMPLETED: {Verified: _S.VERIFIED, Expired: _S.EXPIRED, Lost: _S.LOST, **_ONCE_MORE},
     _S.VERIFIED: {Published: _S.DONE, Missing: _S.COMPLETED},
-    _S.DONE: {Missing: _S.COMPLETED},
+    _S.DONE: {Missing: _S.COMPLETED, Picked: _S.DONE, Rejected: _S.PLANNED, Deleted: _S.DONE},
     # The file's triggers let back only what was refused; what may have been paid needs a word that it may be again.
     _S.FAILED: {Reprieved: _S.PLANNED, **_ONCE_MORE},
     # A file that was here before may come back to the disk.

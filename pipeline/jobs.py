@@ -110,7 +110,7 @@ class Job:
 
     Times are seconds since the epoch. ``price`` is None where nobody knows it, never zero instead. ``approvals``
     counts how often a person said that it may be paid for once more, or given up; ``sunk`` is what the attempts
-    before that cost.
+    before that cost. ``picked``: a person chose its video.
     """
 
     name: str
@@ -138,6 +138,7 @@ class Job:
     failure: Failure | None = None
     warnings: tuple[str, ...] = ()
     orphaned: bool = False
+    picked: bool = False
 
     @classmethod
     def planned(cls, spec: Spec) -> "Job":

@@ -141,6 +141,7 @@ def _job_document(job: Job) -> dict[str, Any]:
         "job": job.name,
         "state": job.state.value,
         "orphaned": job.orphaned,
+        "picked": job.picked,
         "video_id": job.video_id,
         "path": job.path,
         "sha256": job.sha256,

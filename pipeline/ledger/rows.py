@@ -12,6 +12,7 @@ COLUMNS = tuple(f.name for f in fields(Job))
 """A job's columns are its fields, in their order."""
 
 _JSON = frozenset({"request", "tags", "metadata", "warnings"})
+_FLAGS = frozenset({"orphaned", "picked"})
 
 
 def to_column(name: str, value: Any) -> Any:
@@ -20,7 +21,7 @@ def to_column(name: str, value: Any) -> Any:
         return canonical_json(value)
     if name == "failure":
         return None if value is None else canonical_json(_slim(asdict(value)))
-    return int(value) if name == "orphaned" else value
+    return int(value) if name in _FLAGS else value
 
 
 def job_from(row: tuple[Any, ...]) -> Job:
@@ -34,8 +35,7 @@ def job_from(row: tuple[Any, ...]) -> Job:
         values["failure"] = failure_from(values["failure"])
     except (ValueError, KeyError, TypeError) as error:
         raise LedgerError(f"the ledger is damaged: {error}") from error
-    values["orphaned"] = bool(values["orphaned"])
-    return Job(**values)
+    return Job(**{**values, **{name: bool(values[name]) for name in _FLAGS}})
 
 
 def failure_from(text: str | None) -> Failure | None:

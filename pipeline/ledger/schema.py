@@ -155,6 +155,29 @@ def _version_4(connection: sqlite3.Connection) -> None:
     _fill_transitions(connection)
 
 
+def _version_5(connection: sqlite3.Connection) -> None:
+    """A person may choose a finished video, or want another in its place, which costs what the first one did."""
+    word = "NEW.approvals = OLD.approvals + 1"
+    for statement in (
+        "ALTER TABLE jobs ADD COLUMN picked INTEGER NOT NULL DEFAULT 0 CHECK (picked IN (0, 1))",
+        "DROP TRIGGER only_a_person_pays_again",
+        f"""CREATE TRIGGER only_a_person_pays_again BEFORE UPDATE OF state ON jobs
+            WHEN OLD.state IN ('lost', 'stuck', 'expired', 'completed', 'done') AND NEW.state = 'planned'
+                AND NOT ({word})
+            BEGIN SELECT RAISE(ABORT, 'only a person, or a manifest''s word, pays again'); END""",
+        """CREATE TRIGGER a_finished_video_stays_paid BEFORE UPDATE OF state ON jobs
+            WHEN OLD.state = 'done' AND NEW.state = 'planned'
+                AND abs(NEW.sunk - OLD.sunk - coalesce(OLD.price, 0)) > 1e-9
+            BEGIN SELECT RAISE(ABORT, 'a finished video stays paid'); END""",
+        "DROP TRIGGER what_was_not_billed_is_free",
+        """CREATE TRIGGER what_was_not_billed_is_free AFTER UPDATE OF state ON jobs
+            WHEN OLD.video_id IS NOT NULL AND NEW.state = 'planned' AND OLD.state <> 'done' AND NEW.sunk = OLD.sunk
+            BEGIN UPDATE account SET reserved = reserved - coalesce(OLD.price, 0); END""",
+    ):
+        connection.execute(statement)
+    _fill_transitions(connection)
+
+
 def _fill_transitions(connection: sqlite3.Connection) -> None:
     moves = sorted({(before, after) for before, events in TRANSITIONS.items() for after in events.values()})
     connection.execute("DELETE FROM transitions")
@@ -162,7 +185,13 @@ def _fill_transitions(connection: sqlite3.Connection) -> None:
 
 
 #: One function a version; the file's ``user_version`` says how many have been applied. A new move needs a new version.
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_version_1, _version_2, _fill_transitions, _version_4)
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
+    _version_1,
+    _version_2,
+    _fill_transitions,
+    _version_4,
+    _version_5,
+)
 
 
 def check(connection: sqlite3.Connection) -> int:

@@ -25,8 +25,10 @@ from pipeline.events import (
     Held,
     Intended,
     Lost,
+    Picked,
     Published,
     Refused,
+    Rejected,
     Reprieved,
     Resubmitted,
     Retried,
@@ -44,6 +46,8 @@ ACCEPTED = Accepted(video_id="v", status="queued", submitted_at=2.0)
 FAILED = Failed(status="failed", failure=FAILURE)
 COMPLETED = Completed(status="completed", expires_at=None)
 RESUBMITTED = Resubmitted(by="ada", approvals=1, sunk=0.4)
+DONE = [INTENDED, ACCEPTED, COMPLETED, Verified(sha256="a", bytes=1), Published(path="p")]
+REJECTED = Rejected(by="ada", approvals=1, sunk=0.4, was="p", kept="k", kept_sha256="a")
 HELD = [INTENDED, Doubted(failure=FAILURE), Held(failure=FAILURE)]
 
 
@@ -93,6 +97,10 @@ async def after(path: Path, *events: Event) -> None:
         ([INTENDED, ACCEPTED, COMPLETED], "UPDATE jobs SET state = 'planned', video_id = NULL"),
         ([INTENDED, ACCEPTED, COMPLETED], "UPDATE jobs SET state = 'planned', approvals = 2"),
         ([INTENDED, ACCEPTED, Expired(failure=FAILURE)], "UPDATE jobs SET state = 'planned', video_id = NULL"),
+        (DONE, "UPDATE jobs SET state = 'planned', video_id = NULL"),
+        (DONE, "UPDATE jobs SET state = 'planned', video_id = NULL, sunk = 0.4, approvals = 2"),
+        (DONE, "UPDATE jobs SET state = 'planned', video_id = NULL, approvals = 1"),
+        (DONE, "UPDATE jobs SET picked = 2"),
         ([*HELD, Abandoned(by="ada", approvals=1, failure=FAILURE)], "UPDATE jobs SET state = 'planned'"),
         ([INTENDED, ACCEPTED], "UPDATE jobs SET video_id = NULL, state = 'planned', approvals = 1"),
         ([INTENDED, ACCEPTED], "UPDATE jobs SET video_id = 'w'"),
@@ -157,6 +165,28 @@ async def test_what_is_sent_once_more_keeps_to_the_budget(tmp_path: Path, sunk: 
                 await ledger.record(again, second)
 
 
+@pytest.mark.parametrize(("budget", "fits"), [(0.7, False), (0.9, True)])
+async def test_another_take_of_a_finished_job_is_paid_besides_the_first(
+    tmp_path: Path, budget: float, fits: bool
+) -> None:
+    with closing(opened(tmp_path / "ledger.db")) as ledger:
+        await ledger.enrol([spec(1)], settings={}, max_cost=budget)
+        [job] = [job async for job in ledger.jobs({State.PLANNED})]
+        planned = await told(ledger, job, *DONE, Picked(picked=True), REJECTED)
+        assert (planned.state, planned.picked, planned.path, planned.sha256) == (State.PLANNED, False, None, None)
+        await ledger.enrol([spec(1)], settings={}, max_cost=budget)
+        assert [job async for job in ledger.jobs({State.PLANNED})] == [planned], "it is kept, as it was sent"
+        assert await ledger.claimed(["v"]) == {"v"}
+        second = replace(INTENDED, attempt=2, idempotency_key="key-2")
+        if fits:
+            sent = await told(ledger, planned, second)
+            with pytest.raises(DuplicateVideo):
+                await ledger.record(sent, ACCEPTED)
+        else:
+            with pytest.raises(BudgetReached):
+                await ledger.record(planned, second)
+
+
 async def test_a_ledger_of_the_first_format_is_lifted(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     await after(path, INTENDED, ACCEPTED, Completed(status="completed", expires_at=None))
@@ -175,16 +205,18 @@ async def test_a_ledger_of_the_first_format_is_lifted(tmp_path: Path) -> None:
         assert await ledger.claimed(["v"]) == {"v"}
         done = await told(ledger, job, Verified(sha256="a", bytes=1), Published(path="p"))
         assert done.state is State.DONE
+        picked = await told(ledger, done, Picked(picked=True))
+        assert [job async for job in ledger.jobs({State.DONE})] == [picked]
 
 
-_FIRST_COLUMNS = [name for name in COLUMNS if name not in {"approvals", "sunk"}]
+_FIRST_COLUMNS = [name for name in COLUMNS if name not in {"approvals", "sunk", "picked"}]
 
 
 @pytest.mark.parametrize(
     "sql",
     [
         "DROP TRIGGER doubt_is_sticky",
-        "INSERT INTO transitions VALUES ('done', 'planned')",
+        "INSERT INTO transitions VALUES ('done', 'submitting')",
         "DELETE FROM transitions WHERE after = 'done'",
         "CREATE TRIGGER theirs AFTER INSERT ON events BEGIN DELETE FROM settings; END",
         "CREATE VIEW theirs AS SELECT 1",

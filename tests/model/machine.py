@@ -43,6 +43,10 @@ HARM: tuple[tuple[frozenset[State], str], ...] = (
     (_DOUBT, "UPDATE jobs SET state = 'planned', approvals = approvals + 2 WHERE name = ?"),
     (frozenset({State.COMPLETED}), "UPDATE jobs SET state = 'verified', sha256 = NULL WHERE name = ?"),
     (
+        frozenset({State.DONE}),
+        "UPDATE jobs SET state = 'planned', video_id = NULL, approvals = approvals + 1 WHERE name = ?",
+    ),
+    (
         frozenset({State.PLANNED}),
         "UPDATE jobs SET state = 'submitting', attempt = 9, idempotency_key = 'k', price = 99 WHERE name = ?",
     ),

@@ -6,8 +6,8 @@ from model import records, runs, server
 from model.rules import BrokenPromise, Core, Variant
 from model.worlds import EPOCH, OTHERS, STRANGER, Task, World
 
-from pipeline.events import TRANSITIONS, Abandoned, Adopted, Event, Resubmitted
-from pipeline.jobs import DOUBTFUL, FailureKind, Job, State
+from pipeline.events import TRANSITIONS, Abandoned, Adopted, Event, Picked, Rejected, Resubmitted, Retried
+from pipeline.jobs import DOUBTFUL, OVER, FailureKind, Job, State
 
 PERSON = "ada"
 
@@ -73,10 +73,10 @@ def of_a_person(world: World, variant: Variant, core: Core) -> Iterator[Move]:
         return
     for number, job in enumerate(world.rows):
         allowed = TRANSITIONS[State.IN_DOUBT if job.state is State.SUBMITTING else job.state]
-        for label, event in _words(world, job):
+        for label, event in _words(world, number, job):
             if type(event) in allowed:
                 after = records.said(world, core, number, event)
-                again, given_up = isinstance(event, Resubmitted), isinstance(event, Abandoned)
+                again, given_up = isinstance(event, Resubmitted | Rejected | Retried), isinstance(event, Abandoned)
                 after = after._replace(again=world.again + again, given_up=world.given_up + given_up)
                 yield f"{PERSON} says of job {number}: {label}", after
 
@@ -119,9 +119,17 @@ def check(world: World, variant: Variant) -> None:
         raise BrokenPromise(f"forgotten: nobody has {', '.join(unclaimed)}, and no job is in doubt about it")
 
 
-def _words(world: World, job: Job) -> Iterator[tuple[str, Event]]:
-    approvals = job.approvals + 1
-    yield "pay once more", Resubmitted(by=PERSON, approvals=approvals, sunk=job.sunk + (job.price or 0.0))
+def _words(world: World, number: int, job: Job) -> Iterator[tuple[str, Event]]:
+    approvals, sunk = job.approvals + 1, job.sunk + (job.price or 0.0)
+    yield "pay once more", Resubmitted(by=PERSON, approvals=approvals, sunk=sunk)
+    if job.state in OVER and job.failure is not None:
+        free = job.video_id is None and job.failure.kind is not FailureKind.ABANDONED
+        spent = job.sunk if free else sunk
+        yield "try it again", Retried(by=PERSON, approvals=approvals, sunk=spent, failure=job.failure)
+    if ("file", number) in world.files:
+        kept = {"was": f"{number}.mp4", "kept": f"{number}-kept.mp4", "kept_sha256": job.sha256 or ""}
+        yield "another take", Rejected(by=PERSON, approvals=approvals, sunk=sunk, **kept)
+        yield "this one", Picked(picked=not job.picked)
     yield "give it up", Abandoned(by=PERSON, approvals=approvals, failure=server.failure(FailureKind.ABANDONED))
     for one in world.made:
         if one.job != STRANGER and one.id not in world.claimed:

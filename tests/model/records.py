@@ -20,6 +20,7 @@ from pipeline.events import (
     Event,
     Intended,
     Refused,
+    Rejected,
     Reprieved,
     Resubmitted,
     Retried,
@@ -82,8 +83,11 @@ def said(world: World, core: Core, number: int, event: Event) -> World:
     claims = world.claims
     if isinstance(event, Adopted):
         claims |= {(event.video_id, number, after.approvals)}
-    rows = changed(world.rows, number, after)
-    return world._replace(rows=rows, platter=rows, claims=claims, written=(*written, Written(job, event)))
+    rows, files = changed(world.rows, number, after), world.files
+    if isinstance(event, Rejected):  # its file lies elsewhere now
+        files -= {("file", number)}
+    written = (*written, Written(job, event))
+    return world._replace(rows=rows, platter=rows, claims=claims, files=files, written=written)
 
 
 def brought_home(world: World, core: Core) -> World:

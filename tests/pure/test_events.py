@@ -18,8 +18,10 @@ from pipeline.events import (
     Held,
     Intended,
     Missing,
+    Picked,
     Published,
     Refused,
+    Rejected,
     Renamed,
     Reprieved,
     Resubmitted,
@@ -73,10 +75,10 @@ def test_doubt_is_ended_by_an_id_or_by_a_person_and_by_nothing_else() -> None:
     assert apply(doubt, Held(failure=FAILURE)).state is State.HELD
     doubtful = DOUBTFUL - {State.SUBMITTING}
     leaving = {event for state in doubtful for event, after in TRANSITIONS[state].items() if after not in doubtful}
-    assert leaving == {Accepted, Adopted, *BY_A_PERSON}
+    assert leaving == {Accepted, Adopted, Resubmitted, Abandoned}
 
 
-BY_A_PERSON = {Resubmitted, Abandoned}
+BY_A_PERSON = {Resubmitted, Abandoned, Rejected}
 #: Let back by the file only where nothing was created, and only where the manifest or the profile allows it by name.
 GUARDED = {Reprieved, Retried}
 
@@ -103,6 +105,20 @@ def test_a_lost_file_is_fetched_again_and_keeps_its_id() -> None:
     done = Job("n", "h", {}, "o", state=State.DONE, video_id="v", sha256="ab")
     again = apply(done, Missing(failure=FAILURE))
     assert (again.state, again.video_id) == (State.COMPLETED, "v")
+
+
+def test_a_choice_is_of_a_video_and_lasts_as_long_as_the_video() -> None:
+    done = Job("n", "h", {}, "o", state=State.DONE, video_id="v", sha256="ab", bytes=2, path="p", price=0.5, sunk=1.0)
+    picked = apply(done, Picked(picked=True))
+    assert apply(picked, Picked(picked=False)) == done
+    named = apply(picked, Renamed(name="m", output="m", path="videos/m"))
+    again = apply(apply(named, Missing(failure=FAILURE)), Verified(sha256="ab", bytes=2))
+    assert apply(again, Published(path="p")).picked
+    lost = apply(named, Missing(failure=FAILURE))
+    assert not apply(lost, Retried(by="ada", approvals=1, sunk=1.5, failure=FAILURE)).picked
+    told = {"by": "ada", "approvals": 1, "sunk": 1.5, "was": "p", "kept": "k", "kept_sha256": "ab"}
+    rejected = apply(picked, Rejected(**told))
+    assert rejected == Job("n", "h", {}, "o", approvals=1, sunk=1.5, price=0.5), "nothing of the old video is left"
 
 
 def test_the_identity_is_what_affects_pixels_and_the_take() -> None:
