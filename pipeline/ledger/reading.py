@@ -123,6 +123,10 @@ def histories(connection: sqlite3.Connection) -> Iterator[tuple[Job, tuple[Entry
         connection.execute("ROLLBACK")
 
 
+def _told(_: int, at: float, kind: str, state: str, data: str) -> Entry:
+    return Entry(at, kind, State(state), json.loads(data), b"")
+
+
 def budget(connection: sqlite3.Connection) -> float | None:
     """Return what the campaign may cost, or None where nobody said."""
     (most,) = connection.execute("SELECT max_cost FROM account").fetchone()

@@ -8,12 +8,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from math import ceil, log10
+from typing import TypeVar
 
 from pipeline.report.measures import Class, Pace, Point, Spread
 
 WIDTH, HEIGHT = 520, 230
-_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 16, 14, 30
+_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 16, 30, 30
 _ROW = 40
+_ROWS = 24
+
+_TIME_STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400)
+
+_P = TypeVar("_P")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +42,8 @@ class Chart:
         titles = "".join(f'<th scope="col">{escape(column)}</th>' for column in self.columns)
         rows = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in self.rows)
         return (
-            f'{head}<svg viewBox="0 0 {WIDTH} {self.height:g}" role="img" aria-labelledby="{self.name}-t {self.name}-d">'
+            f'{head}<svg viewBox="0 0 {WIDTH} {self.height:g}" role="img"'
+            f' aria-labelledby="{self.name}-t {self.name}-d">'
             f'<title id="{self.name}-t">{escape(self.title)}</title><desc id="{self.name}-d">{escape(self.says)}</desc>'
             f"{self.drawing}</svg>"
             f'<details><summary>The numbers<span class="unseen"> of “{escape(self.title)}”</span></summary>'
@@ -62,44 +69,35 @@ def progress_chart(points: Sequence[Point], total: int) -> Chart:
         f'<path class="line done" d="{done}"/>{_line("failed", failed) if last.failed else ""}'
         f"{_key(('sent', 'done', 'failed') if last.failed else ('sent', 'done'))}"
     )
-    shown = points if len(points) <= 24 else [points[round(number * (len(points) - 1) / 23)] for number in range(24)]
-    rows = [(moment(point.at), str(point.sent), str(point.done), str(point.failed)) for point in shown]
+    rows = [(moment(point.at), str(point.sent), str(point.done), str(point.failed)) for point in _some(points)]
     return Chart("progress", "Progress", says, drawing, ("Time (UTC)", "Sent", "Done", "Failed"), rows)
 
 
 def pace_chart(pace: Pace | None) -> Chart:
-    """Draw submissions a minute against the limit."""
-    title = "Submissions per minute"
+    """Draw how many submissions the minute before each instant had, against the limit."""
+    title = "Submissions in a minute"
     if pace is None:
         return Chart("pace", title, "Nothing has been sent yet.", "", (), ())
-    rates, limit = pace.per_minute, pace.limit
+    most, limit = max(count for _, count in pace.points), pace.limit
     bound = "the limit is not known" if limit is None else f"the limit is {limit:g}"
-    sent = sum(pace.counts)
-    says = f"{sent} sent; at most {max(rates):.3g} a minute, counted over {duration(pace.width)}; {bound}."
-    high = max(rates) if limit is None or limit > 20 * max(rates) else max(*rates, limit)
-    across = _Scale(pace.start, pace.start + pace.width * len(rates), _LEFT, WIDTH - _RIGHT)
-    up = _Scale(0, _ceiling(high), HEIGHT - _BOTTOM, _TOP)
-    bars = []
-    for number, rate in enumerate(rates):
-        left, right = (across(pace.start + pace.width * (number + after)) for after in (0, 1))
-        if rate:
-            gap = min(2.0, (right - left) / 5)
-            box = f'x="{left + gap / 2:.1f}" y="{up(rate):.1f}" width="{right - left - gap:.1f}"'
-            bars.append(f'<rect class="bar" {box} height="{up.far - up(rate):.1f}"/>')
+    says = f"{pace.sent} sent, at most {most} in any minute; {bound}."
+    start, end = pace.points[0][0], pace.points[-1][0]
+    across = _Scale(start, max(end, start + 1), _LEFT, WIDTH - _RIGHT)
+    up = _Scale(0, _ceiling(most if limit is None or limit > 20 * most else max(most, limit)), HEIGHT - _BOTTOM, _TOP)
+    sent = _steps(pace.points, across, up)
     line = ""
     if limit is not None and limit <= up.high:
         line = (
             f'<path class="line limit" d="M{_LEFT} {up(limit):.1f} H{WIDTH - _RIGHT}"/>'
-            f'<text class="limit" x="{WIDTH - _RIGHT}" y="{max(up(limit) - 5, 10):.1f}" text-anchor="end">limit {limit:g}</text>'
+            f'<text class="limit" x="{WIDTH - _RIGHT}" y="{max(up(limit) - 5, 10):.1f}" text-anchor="end">'
+            f"limit {limit:g}</text>"
         )
-    rows = [
-        (moment(pace.start + pace.width * number), str(count), f"{rate:.3g}")
-        for number, (count, rate) in enumerate(zip(pace.counts, rates, strict=True))
-        if count
-    ]
-    return Chart(
-        "pace", title, says, _grid(up) + _times(across) + "".join(bars) + line, ("From (UTC)", "Sent", "A minute"), rows
+    drawing = (
+        f"{_grid(up)}{_times(across)}"
+        f'<path class="area going" d="{sent} V{up.far:g} H{_LEFT} Z"/><path class="line going" d="{sent}"/>{line}'
     )
+    rows = [(moment(at), str(count)) for at, count in _some(pace.points)]
+    return Chart("pace", title, says, drawing, ("Minute before (UTC)", "Sent"), rows)
 
 
 def rendering_chart(spreads: Sequence[Spread]) -> Chart:
@@ -109,18 +107,21 @@ def rendering_chart(spreads: Sequence[Spread]) -> Chart:
         return Chart("rendering", title, "Nothing has been rendered yet.", "", (), ())
     videos = sum(spread.videos for spread in spreads)
     says = f"Of {videos} videos, from their acceptance until they were seen to be ready: median, quartiles, extremes."
-    height = _TOP + _ROW * len(spreads) + _BOTTOM
-    across = _Scale(0, _ceiling(max(spread.most for spread in spreads)), 12, WIDTH - _RIGHT)
-    drawn = [_vertical(across, height)]
+    height = _ROW * len(spreads) + _BOTTOM + 8
+    step = _time_step(max(spread.most for spread in spreads))
+    high = step * ceil(max(spread.most for spread in spreads) / step * (1 - 1e-9))
+    across = _Scale(0, high or step, 0, WIDTH)
+    drawn = [_vertical(across, step, height)]
     for number, one in enumerate(spreads):
-        middle = _TOP + _ROW * number + 27
+        middle = _ROW * number + 30
         lower, upper, median = across(one.lower), across(one.upper), across(one.median)
         drawn.append(
-            f'<text class="label" x="12" y="{middle - 12}">{escape(one.label)}</text>'
-            f'<text class="value" x="{WIDTH - _RIGHT}" y="{middle - 12}" text-anchor="end">'
-            f"{duration(one.median)} · {one.videos}</text>"
+            f'<text class="label" x="0" y="{middle - 13}">{escape(one.label)}</text>'
+            f'<text class="value" x="{WIDTH}" y="{middle - 13}" text-anchor="end">'
+            f"{duration(one.median)}, {one.videos} video{'s'[: one.videos != 1]}</text>"
             f'<path class="whisker" d="M{across(one.least):.1f} {middle} H{across(one.most):.1f}"/>'
-            f'<rect class="box" x="{lower:.1f}" y="{middle - 6}" width="{max(upper - lower, 2):.1f}" height="12" rx="2"/>'
+            f'<rect class="box" x="{lower:.1f}" y="{middle - 6}" '
+            f'width="{max(upper - lower, 2):.1f}" height="12" rx="2"/>'
             f'<path class="median" d="M{median:.1f} {middle - 8} V{middle + 8}"/>'
         )
     columns = ("Size and length", "Videos", "Least", "Lower quartile", "Median", "Upper quartile", "Most")
@@ -137,17 +138,17 @@ def failures_chart(classes: Sequence[Class]) -> Chart:
     if not classes:
         return Chart("failures", title, "Nothing has failed.", "", (), ())
     says = "Dark: jobs that stand there now. Light: how often it came up in all, also where the work went on."
-    height = _TOP + _ROW * len(classes) + 8
-    across = _Scale(0, max(one.times for one in classes), 12, WIDTH - _RIGHT)
+    height = _ROW * len(classes)
+    across = _Scale(0, max(one.times for one in classes), 0, WIDTH)
     drawn = []
     for number, one in enumerate(classes):
-        top = _TOP + _ROW * number
+        top = _ROW * number
         label = one.kind.value.replace("_", " ")
         drawn.append(
-            f'<text class="label" x="12" y="{top + 12}">{label}</text>'
-            f'<text class="value" x="{WIDTH - _RIGHT}" y="{top + 12}" text-anchor="end">{one.jobs} of {one.times}</text>'
-            f'<rect class="times" x="12" y="{top + 18}" width="{across(one.times) - 12:.1f}" height="10" rx="2"/>'
-            f'<rect class="jobs" x="12" y="{top + 18}" width="{across(one.jobs) - 12:.1f}" height="10" rx="2"/>'
+            f'<text class="label" x="0" y="{top + 12}">{label}</text>'
+            f'<text class="value" x="{WIDTH}" y="{top + 12}" text-anchor="end">{one.jobs} of {one.times}</text>'
+            f'<rect class="times" x="0" y="{top + 18}" width="{across(one.times):.1f}" height="10" rx="2"/>'
+            f'<rect class="jobs" x="0" y="{top + 18}" width="{across(one.jobs):.1f}" height="10" rx="2"/>'
         )
     rows = [(one.kind.value.replace("_", " "), str(one.jobs), str(one.times)) for one in classes]
     return Chart("failures", title, says, "".join(drawn), ("Class", "Jobs there now", "Times"), rows, height)
@@ -155,6 +156,8 @@ def failures_chart(classes: Sequence[Class]) -> Chart:
 
 def duration(seconds: float) -> str:
     """Return a time as people say it: 8.5 s, 2 min 5 s, 3 h 10 min, 2 d 4 h."""
+    if seconds == 0:
+        return "0"
     if seconds < 10:
         return f"{seconds:.1f}".removesuffix(".0") + " s"
     whole = round(seconds)
@@ -184,13 +187,13 @@ def _ceiling(high: float) -> float:
     """Return the next round number: 1, 2, 3, 4, 5, 6, 8 or 10 times a power of ten."""
     if high <= 0:
         return 1
-    power = 10 ** int(log10(high) // 1)
+    power: float = 10 ** int(log10(high) // 1)
     return next(step * power for step in (1, 2, 3, 4, 5, 6, 8, 10) if step * power >= high * (1 - 1e-9))
 
 
 def _ticks(high: float) -> list[float]:
     """Return two to five round numbers up to ``high``, whole ones unless it is less than one."""
-    power = 10 ** int(log10(high / 4) // 1)
+    power: float = 10 ** int(log10(high / 4) // 1)
     step = next(step * power for step in (1, 2, 5, 10) if step * power >= high / 4 * (1 - 1e-9))
     step = max(step, 1) if high >= 1 else step
     return [step * number for number in range(1, ceil(high / step) + 1) if step * number <= high * (1 + 1e-9)]
@@ -205,12 +208,18 @@ def _grid(up: _Scale) -> str:
     return "".join(lines)
 
 
-def _vertical(across: _Scale, height: float) -> str:
+def _time_step(longest: float) -> float:
+    """Return a distance of which two to five reach to the longest time."""
+    return next((step for step in _TIME_STEPS if longest / step <= 5), longest / 4)
+
+
+def _vertical(across: _Scale, step: float, height: float) -> str:
     lines = []
-    for value in _ticks(across.high):
-        x = across(value)
-        lines.append(f'<path class="grid" d="M{x:.1f} {_TOP} V{height - _BOTTOM + 4}"/>')
-        lines.append(f'<text x="{x:.1f}" y="{height - 10:g}" text-anchor="{_anchor(x)}">{duration(value)}</text>')
+    for number in range(round(across.high / step) + 1):
+        x = across(step * number)
+        anchor = "start" if not number else "end" if x > WIDTH - 30 else "middle"
+        lines.append(f'<path class="grid" d="M{x:.1f} 4 V{height - _BOTTOM + 6}"/>')
+        lines.append(f'<text x="{x:.1f}" y="{height - 8:g}" text-anchor="{anchor}">{duration(step * number)}</text>')
     return "".join(lines)
 
 
@@ -236,6 +245,13 @@ def _steps(values: Sequence[tuple[float, float]], across: _Scale, up: _Scale) ->
     return f"{' '.join(path)} H{WIDTH - _RIGHT}"
 
 
+def _some(points: Sequence[_P]) -> Sequence[_P]:
+    """Return no more points than a person reads, evenly chosen, with the first and the last."""
+    if len(points) <= _ROWS:
+        return points
+    return [points[round(number * (len(points) - 1) / (_ROWS - 1))] for number in range(_ROWS)]
+
+
 def _line(name: str, path: str) -> str:
     return f'<path class="line {name}" d="{path}"/>'
 
@@ -244,12 +260,8 @@ def _key(names: Sequence[str]) -> str:
     """Return which line is which."""
     parts = []
     for number, name in enumerate(names):
-        x = _LEFT + 10 + 74 * number
+        x = _LEFT + 74 * number
         parts.append(
             f'<path class="line {name}" d="M{x} {_TOP + 2} h16"/><text x="{x + 22}" y="{_TOP + 6}">{name}</text>'
         )
     return "".join(parts)
-
-
-def _anchor(x: float) -> str:
-    return "end" if x > WIDTH - 40 else "middle"

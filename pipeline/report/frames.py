@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline import neutral
 from pipeline.actions import ACTIONS
-from pipeline.jobs import Failure, Job, State
+from pipeline.jobs import DOUBTFUL, PAID, Failure, Job
 from pipeline.ledger.reading import Entry
 from pipeline.report import histories
 
@@ -25,16 +25,9 @@ class History:
     def rejected(self) -> Iterator[tuple[str, str, float]]:
         """Path, sha256 and time of each earlier video that was sent back."""
         for entry in self.entries:
-            kept, sha256 = entry.data.get("kept"), entry.data.get("sha256")
+            kept, sha256 = entry.data.get("kept"), entry.data.get("kept_sha256")
             if entry.kind == "rejected" and isinstance(kept, str):
                 yield kept, str(sha256), entry.at
-
-    @property
-    def picked(self) -> bool:
-        """Whether a person has chosen it."""
-        return self.job.state is State.DONE and bool(
-            next((entry.data.get("picked") for entry in reversed(self.entries) if entry.kind == "picked"), False)
-        )
 
     @property
     def rendered(self) -> float | None:
@@ -87,11 +80,12 @@ def _frame(history: History, footage: Mapping[str, Footage], *, alone: bool) -> 
         "prompt": prompt if isinstance(prompt, str) else None,
         **{name: str(request[name]) for name in ("model", "size", "seconds") if request.get(name) is not None},
         "tags": list(job.tags),
-        "picked": history.picked,
+        "picked": job.picked,
         "orphaned": job.orphaned,
         "hash": job.request_hash,
         **{name: getattr(job, name) for name in _FACTS},
         "sunk": job.sunk or None,
+        "paid": "yes" if job.state in PAID or job.video_id else "perhaps" if job.state in DOUBTFUL else None,
         "attempt": job.attempt,
         "approvals": job.approvals,
         "path": job.path,

@@ -65,5 +65,6 @@ _WORDS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "missing": _why("The file is not as it was"),
     "renamed": lambda data: f"Called {data.get('name')} from now on",
     "picked": _picked,
+    "deleted": lambda data: f"The file {data.get('was')} was deleted by {data.get('by')}",
     "rejected": lambda data: f"Sent back for another one; the old file is {data.get('kept')}",
 }

@@ -11,11 +11,9 @@ from pipeline.report.frames import History
 
 POINTS = 240
 """A curve has no more points than that: it is a few hundred pixels wide."""
-BARS = 60
+MINUTE = 60.0
 GROUPS = 8
 """Sizes and lengths that are told apart; the rarer ones are one group."""
-
-_WIDTHS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400)
 
 
 class Point(NamedTuple):
@@ -29,16 +27,11 @@ class Point(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Submissions counted in bins of equal ``width`` in seconds, from ``start``. ``limit`` is a minute's."""
+    """At instants, how many submissions the minute before them had. ``limit`` is what a minute may have."""
 
-    start: float
-    width: float
-    counts: tuple[int, ...]
+    points: tuple[tuple[float, int], ...]
+    sent: int
     limit: float | None
-
-    @property
-    def per_minute(self) -> tuple[float, ...]:
-        return tuple(count * 60 / self.width for count in self.counts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,23 +68,34 @@ def progress(histories: Sequence[History]) -> tuple[Point, ...]:
                 changes.append((entry.at, *change))
             sent, done, failed = now_sent, now_done, now_failed
     changes.sort()
-    points, total = list[Point](), [0, 0, 0]
-    for at, *change in changes:
-        total = [before + by for before, by in zip(total, change, strict=True)]
-        points.append(Point(at, *total))
+    points, sums = list[Point](), (0, 0, 0)
+    for at, sent_by, done_by, failed_by in changes:
+        sums = sums[0] + sent_by, sums[1] + done_by, sums[2] + failed_by
+        points.append(Point(at, *sums))
     return _thinned(points)
 
 
 def pace(histories: Iterable[History], limit: float | None) -> Pace | None:
-    """Return how many submissions went out when; None where there were none."""
+    """Return how many submissions each minute had, at no more than about POINTS instants; None where there were none.
+
+    The minute ends at the instant, as a server that limits requests counts it. Of a stretch the busiest one is told.
+    """
     times = sorted(entry.at for history in histories for entry in history.entries if entry.kind == "intended")
     if not times:
         return None
-    span = times[-1] - times[0]
-    width = next((width for width in _WIDTHS if span / width < BARS), span / (BARS - 1))
-    start = times[0] // width * width
-    counted = Counter(int((at - start) // width) for at in times)
-    return Pace(start, width, tuple(counted[number] for number in range(max(counted) + 1)), limit)
+    counted = sorted(
+        {
+            at: bisect_right(times, at) - bisect_right(times, at - MINUTE)
+            for edge in times
+            for at in (edge, edge + MINUTE)
+        }.items()
+    )
+    first, width = counted[0][0], max(counted[-1][0] - counted[0][0], MINUTE) / POINTS
+    busiest: dict[int, tuple[float, int]] = {}
+    for at, count in counted:
+        stretch = int((at - first) / width)
+        busiest[stretch] = max(busiest.get(stretch, (at, 0)), (at, count), key=lambda point: point[1])
+    return Pace((*busiest.values(), (counted[-1])), len(times), limit)
 
 
 def rendering(histories: Iterable[History]) -> tuple[Spread, ...]:
@@ -100,7 +104,7 @@ def rendering(histories: Iterable[History]) -> tuple[Spread, ...]:
     for history in histories:
         if history.rendered is not None:
             request = history.job.request
-            label = f"{str(request.get('size', '?')).replace('x', '×')}, {request.get('seconds', '?')} s"
+            label = f"{request.get('size', '?')}, {request.get('seconds', '?')} s"
             groups.setdefault(label, []).append(history.rendered)
     ordered = sorted(groups.items(), key=lambda group: (-len(group[1]), group[0]))
     if len(ordered) > GROUPS:
@@ -119,7 +123,7 @@ def failures(histories: Iterable[History]) -> tuple[Class, ...]:
         for entry in history.entries:
             failure = entry.data.get("failure")
             if isinstance(failure, dict) and entry.kind not in {"held", "abandoned", "retried"}:  # told again
-                times[FailureKind(failure.get("kind"))] += 1
+                times[FailureKind(str(failure.get("kind")))] += 1
     kinds = sorted(jobs.keys() | times.keys(), key=lambda kind: (-jobs[kind], -times[kind], kind))
     return tuple(Class(kind, jobs[kind], max(times[kind], jobs[kind])) for kind in kinds)
 

@@ -51,7 +51,8 @@
   function money(job) {
     const unit = data.currency ? ` ${data.currency}` : "";
     const sunk = job.sunk ? ` + ${job.sunk.toFixed(2)}${unit} before` : "";
-    return (job.price === undefined ? "price unknown" : `${job.price.toFixed(2)}${unit}`) + sunk;
+    const price = job.price === undefined ? "price unknown" : `${job.price.toFixed(2)}${unit}`;
+    return (job.paid === "perhaps" ? `perhaps ${price}` : price) + sunk;
   }
 
   // ---- what there is
@@ -84,9 +85,9 @@
   // ---- one frame
 
   function leader(job) {
-    const why = job.error && job.state !== "done" ? job.error.message : job.state === "done" ? "The file is not here" : null;
+    const why = job.error && job.state !== "done" ? job.error.message : job.state === "done" ? job.path ? "It is not where the ledger has it" : "It was deleted" : null;
     return el("span", { class: "leader" },
-      el("span", { class: `badge s-${job.state}` }, job.state === "done" ? "file missing" : words(job.state)),
+      el("span", { class: `badge s-${job.state}` }, job.state !== "done" ? words(job.state) : job.path ? "file missing" : "file deleted"),
       why && el("span", { class: "why", dir: "auto" }, why));
   }
 
@@ -376,7 +377,7 @@
   function arrange() {
     width = list.clientWidth || width;
     if (!width) return;
-    const gap = 18;
+    const gap = 14;
     const least = width < 520 ? { s: 100, "": 150, l: 300 }[asked.frames] || 150 : LEAST[asked.frames] || LEAST[""];
     const fit = Math.max(1, Math.floor((width + gap) / (least + gap)));
     let best = fit;
@@ -527,12 +528,16 @@
     return el("div", { class: "screen" }, film);
   }
 
+  function coded(text) {
+    return text.split("`").map((part, number) => (number % 2 ? el("code", {}, part) : part));
+  }
+
   function troubles(job) {
     const error = job.error;
     const facts = error && [error.code && `code ${error.code}`, error.param && `field ${error.param}`, error.http_status && `HTTP ${error.http_status}`, error.request_id && `request id ${error.request_id}`].filter(Boolean).join(" · ");
     return [
       error && el("div", { class: "trouble" }, el("p", { class: "what" }, error.kind), el("p", { dir: "auto" }, error.message || ""),
-        facts && el("p", { class: "facts-line" }, el("bdi", {}, facts)), el("p", { class: "advice" }, error.advice)),
+        facts && el("p", { class: "facts-line" }, el("bdi", {}, facts)), el("p", { class: "advice" }, ...coded(error.advice))),
       job.orphaned && el("p", { class: "warning" }, "The manifest no longer asks for this. Its file stays until somebody removes it."),
       ...(job.warnings || []).map((text) => el("p", { class: "warning", dir: "auto" }, text)),
     ];
@@ -542,7 +547,7 @@
     return el("dl", { class: "known" },
       pair("Model", job.model), pair("Size", job.size && size(job.size)), pair("Length", job.seconds && `${job.seconds} s`),
       pair("Rendered in", job.rendered === undefined ? null : duration(job.rendered)),
-      pair("Cost", job.attempt ? money(job) : null),
+      pair("Cost", job.paid ? money(job) : job.sunk ? `${job.sunk.toFixed(2)} ${data.currency} before` : null),
       pair("Tags", job.tags.length ? el("span", {}, ...job.tags.map((tag) => el("bdi", { class: "tag" }, tag))) : null),
       pair("File", job.url ? el("a", { href: job.url }, job.path) : job.path, job.bytes ? ` ${job.bytes.toLocaleString("en")} bytes` : ""),
       pair("SHA-256", job.sha256 && el("code", {}, job.sha256)),

@@ -7,6 +7,7 @@ begin, and the script makes text of it and nothing else. The policy in the head 
 import base64
 import hashlib
 import json
+import re
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -173,7 +174,7 @@ def _needs(status: Status) -> str:
     if not standing:
         return ""
     items = "".join(
-        f"<li><strong>{len(jobs)} × {escape(kind.value.replace('_', ' '))}</strong> {escape(ACTIONS[kind].advice)}</li>"
+        f"<li><strong>{len(jobs)} {kind.value.replace('_', ' ')}</strong> {_with_code(ACTIONS[kind].advice)}</li>"
         for kind, jobs in standing.items()
     )
     states = ",".join(state.value for state in State if state in OVER | FOR_A_PERSON)
@@ -181,6 +182,11 @@ def _needs(status: Status) -> str:
         f'<section class="needs" aria-labelledby="needs-h"><h2 id="needs-h">Needs a look</h2><ul>{items}</ul>'
         f'<p><a href="#state={states}">Show these frames</a></p></section>'
     )
+
+
+def _with_code(text: str) -> str:
+    """Return one of our own sentences, with what stands between backticks as code."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
 
 
 def _money(amount: float, currency: str | None) -> str:

@@ -20,6 +20,7 @@ SIZE = 360
 """Pixels of the longer side: a frame on the sheet is about as wide."""
 
 _QUALITY = 68
+_PIXELS = {"RGB": "rgb24", "L": "gray"}
 _FRAMES_AT_MOST = 48
 _DULL = 6.0
 """A picture whose brightness varies by less, as a standard deviation of 255 levels, is of one colour."""
@@ -30,12 +31,11 @@ def poster(file: BinaryIO) -> bytes | None:
     try:
         with av.open(file, mode="r") as container:
             frame = _telling(container)
-            picture = None if frame is None else frame.to_image()
+            picture = None if frame is None else _image(frame, *_fitted(frame.width, frame.height))
     except (av.FFmpegError, OSError, ValueError, IndexError, MemoryError):  # whatever a strange file does to a decoder
         return None
     if picture is None:
         return None
-    picture.thumbnail((SIZE, SIZE), Image.Resampling.BICUBIC, reducing_gap=2.0)
     made = io.BytesIO()
     picture.save(made, TYPE, quality=_QUALITY, method=3)
     return made.getvalue()
@@ -45,6 +45,12 @@ def data_url(picture: bytes) -> str:
     return f"data:image/{TYPE};base64,{b64encode(picture).decode()}"
 
 
+def _fitted(width: int, height: int) -> tuple[int, int]:
+    """Return the size in which the longer side is SIZE, or what it was where that is less."""
+    share = min(1.0, SIZE / max(width, height))
+    return max(1, round(width * share)), max(1, round(height * share))
+
+
 def _telling(container: InputContainer) -> VideoFrame | None:
     stream = container.streams.video[0]
     stream.thread_type = "NONE"  # several videos are decoded at the same time
@@ -52,13 +58,19 @@ def _telling(container: InputContainer) -> VideoFrame | None:
         container.seek((stream.start_time or 0) + stream.duration // 2, stream=stream)
     best, most = None, -1.0
     for frame in _first(container):
-        grey = frame.reformat(width=64, height=64, format="gray").to_image()
+        grey = _image(frame, 64, 64, "L")
         varies = ImageStat.Stat(grey).stddev[0]
         if varies > most:
             best, most = frame, varies
         if most >= _DULL:
             break
     return best
+
+
+def _image(frame: VideoFrame, width: int, height: int, mode: str = "RGB") -> Image.Image:
+    scaled = frame.reformat(width=width, height=height, format=_PIXELS[mode], interpolation="AREA")
+    plane = scaled.planes[0]
+    return Image.frombytes(mode, (width, height), bytes(plane), "raw", mode, plane.line_size)
 
 
 def _first(container: InputContainer) -> Iterator[VideoFrame]:

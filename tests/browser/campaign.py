@@ -4,12 +4,13 @@ The ledger is written by the shipped store, event by event, with times of its ow
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from random import Random
 
 import anyio
+import yaml
 
 from pipeline.blocking import inline
 from pipeline.events import (
@@ -20,8 +21,10 @@ from pipeline.events import (
     Failed,
     Held,
     Intended,
+    Picked,
     Published,
     Refused,
+    Rejected,
     Returned,
     Verified,
 )
@@ -32,6 +35,18 @@ BEGAN = 1_795_945_500.0
 """When the first request was sent, in seconds since the epoch."""
 PRICE = 0.1
 """What a second of video costs."""
+
+FATES = {
+    "d": "done",
+    "k": "done, and picked",
+    "s": "done, after a pause that the server asked for",
+    "j": "done, after an earlier video that was rejected",
+    "r": "rendering",
+    "p": "still to be sent",
+    "x": "refused",
+    "f": "failed",
+    "h": "held for a person",
+}
 
 Film = Callable[[Spec], bytes]
 
@@ -45,15 +60,25 @@ class Shot:
     fates: str
     size: str = "1280x720"
     seconds: str = "4"
-    tags: tuple[str, ...] = ()
+    tags: Sequence[str] = ()
     price: float | None = PRICE
 
     def specs(self) -> list[Spec]:
         request = {"model": "sora-2", "prompt": self.prompt, "size": self.size, "seconds": self.seconds}
         return [
-            Spec(f"{self.name}#{take}", take, request, f"{sha256(self.name.encode()).hexdigest()[:12]}-t{take}.mp4", "", self.tags)
+            Spec(
+                f"{self.name}#{take}",
+                take,
+                request,
+                f"{sha256(self.name.encode()).hexdigest()[:12]}-t{take}.mp4",
+                "",
+                self.tags,
+            )
             for take in range(1, len(self.fates) + 1)
         ]
+
+
+SHOTS = [Shot(**shot) for shot in yaml.safe_load((Path(__file__).parent / "low-tide.yaml").read_text("utf-8"))]
 
 
 @dataclass
@@ -82,7 +107,11 @@ def sent(shot: Shot, key: str) -> Story:
 
 
 def rendered(shot: Shot, key: str, film: bytes, path: str, chance: Random) -> Story:
-    seconds = (38 + 9 * int(shot.seconds)) * (1.3 if shot.size[0] == "1" and len(shot.size) > 8 else 1) * chance.uniform(0.7, 1.5)
+    seconds = (
+        (38 + 9 * int(shot.seconds))
+        * (1.3 if shot.size[0] == "1" and len(shot.size) > 8 else 1)
+        * chance.uniform(0.7, 1.5)
+    )
     digest = sha256(film).hexdigest()
     return [
         *accepted(shot, key),
@@ -93,7 +122,10 @@ def rendered(shot: Shot, key: str, film: bytes, path: str, chance: Random) -> St
 
 
 def accepted(shot: Shot, key: str) -> Story:
-    return [*sent(shot, key), (0.6, Accepted(video_id=f"video_{key}", submitted_at=BEGAN, status="queued", request_id=f"req_{key[:6]}"))]
+    return [
+        *sent(shot, key),
+        (0.6, Accepted(video_id=f"video_{key}", submitted_at=BEGAN, status="queued", request_id=f"req_{key[:6]}")),
+    ]
 
 
 def refused(shot: Shot, key: str) -> Story:
@@ -117,7 +149,9 @@ def slowed(shot: Shot, key: str) -> Story:
     return [*sent(shot, key), (0.2, Returned(failure=failure))]
 
 
-def shoot(folder: Path, shots: Sequence[Shot], film: Film, *, name: str, budget: float | None = None, gap: float = 2.0) -> None:
+def shoot(
+    folder: Path, shots: Sequence[Shot], film: Film, *, name: str, budget: float | None = None, gap: float = 2.0
+) -> None:
     """Make the campaign's folder, its ledger and its videos. Jobs are sent ``gap`` seconds after one another."""
     anyio.run(_shoot, folder, shots, film, name, budget, gap)
 
@@ -150,10 +184,20 @@ async def _shoot(folder: Path, shots: Sequence[Shot], film: Film, name: str, bud
 
 def _story(shot: Shot, spec: Spec, fate: str, film: Film, folder: Path, chance: Random) -> Story:
     key = sha256(spec.name.encode()).hexdigest()[:16]
-    if fate in "ds":
-        made = film(spec)
-        (folder / "videos" / spec.output).write_bytes(made)
-        before = slowed(shot, key) if fate == "s" else []
-        return [*before, *rendered(shot, key, made, f"videos/{spec.output}", chance)]
-    tell = {"p": lambda shot, key: [], "r": accepted, "x": refused, "f": failed, "h": held}[fate]
-    return tell(shot, key)
+    if fate not in "dksj":
+        return {"p": lambda *_: [], "r": accepted, "x": refused, "f": failed, "h": held}[fate](shot, key)
+    path, made = f"videos/{spec.output}", film(spec)
+    (folder / path).write_bytes(made)
+    story = rendered(shot, key, made, path, chance)
+    if fate == "s":
+        return [*slowed(shot, key), (2, story[0][1]), *story[1:]]
+    if fate == "k":
+        return [*story, (3600, Picked(picked=True))]
+    if fate == "j":
+        old = film(replace(spec, name=f"{spec.name}, before"))
+        kept = path.replace(".mp4", ".rejected-1.mp4")
+        (folder / kept).write_bytes(old)
+        back = Rejected(by="a person", approvals=1, sunk=0.4, was=path, kept=kept, kept_sha256=sha256(old).hexdigest())
+        before = rendered(shot, f"{key}-1", old, path, chance)
+        return [*before, (900, back), (30, story[0][1]), *story[1:]]
+    return story
