@@ -137,7 +137,7 @@ def failures_chart(classes: Sequence[Class]) -> Chart:
     title = "Errors by class"
     if not classes:
         return Chart("failures", title, "Nothing has failed.", "", (), ())
-    says = "Dark: jobs that stand there now. Light: how often it came up in all, also where the work went on."
+    says = "Strong: jobs that stand there now. Faint: how often it came up in all, also where the work went on."
     height = _ROW * len(classes)
     across = _Scale(0, max(one.times for one in classes), 0, WIDTH)
     drawn = []
@@ -183,25 +183,26 @@ class _Scale:
         return self.far + (value - self.low) / ((self.high - self.low) or 1) * (self.near - self.far)
 
 
-def _ceiling(high: float) -> float:
-    """Return the next round number: 1, 2, 3, 4, 5, 6, 8 or 10 times a power of ten."""
-    if high <= 0:
-        return 1
-    power: float = 10 ** int(log10(high) // 1)
-    return next(step * power for step in (1, 2, 3, 4, 5, 6, 8, 10) if step * power >= high * (1 - 1e-9))
-
-
-def _ticks(high: float) -> list[float]:
-    """Return two to five round numbers up to ``high``, whole ones unless it is less than one."""
+def _step(high: float) -> float:
+    """Return a round distance of which two to five reach up to ``high``: a whole one unless that is less than one."""
     power: float = 10 ** int(log10(high / 4) // 1)
     step = next(step * power for step in (1, 2, 5, 10) if step * power >= high / 4 * (1 - 1e-9))
-    step = max(step, 1) if high >= 1 else step
-    return [step * number for number in range(1, ceil(high / step) + 1) if step * number <= high * (1 + 1e-9)]
+    return max(step, 1) if high >= 1 else step
+
+
+def _ceiling(high: float) -> float:
+    """Return the round number at or above ``high`` where the last line of the grid is."""
+    if high <= 0:
+        return 1
+    step = _step(high)
+    return step * ceil(high / step * (1 - 1e-9))
 
 
 def _grid(up: _Scale) -> str:
     lines = [f'<path class="axis" d="M{_LEFT} {up.far:g} H{WIDTH - _RIGHT}"/>']
-    for value in _ticks(up.high):
+    step = _step(up.high)
+    for number in range(1, round(up.high / step) + 1):
+        value = step * number
         y = up(value)
         lines.append(f'<path class="grid" d="M{_LEFT} {y:.1f} H{WIDTH - _RIGHT}"/>')
         lines.append(f'<text x="{_LEFT - 7}" y="{y + 4:.1f}" text-anchor="end">{value:g}</text>')
@@ -258,10 +259,8 @@ def _line(name: str, path: str) -> str:
 
 def _key(names: Sequence[str]) -> str:
     """Return which line is which."""
-    parts = []
-    for number, name in enumerate(names):
-        x = _LEFT + 74 * number
-        parts.append(
-            f'<path class="line {name}" d="M{x} {_TOP + 2} h16"/><text x="{x + 22}" y="{_TOP + 6}">{name}</text>'
-        )
-    return "".join(parts)
+    starts = [_LEFT + 74 * number for number in range(len(names))]
+    return "".join(
+        f'<path class="line {name}" d="M{x} 8 h16"/><text x="{x + 22}" y="12">{name}</text>'
+        for name, x in zip(names, starts, strict=True)
+    )

@@ -118,7 +118,7 @@
     const number = shots.length === jobs.length ? `${job.number}` : `${job.of.number + 1}–${job.take}`;
     return (job.node = el("li", { class: `take${job.picked ? " picked" : ""}${job.orphaned ? " orphaned" : ""}` },
       el("div", { class: "cell" }, frame, job.url && byHand.matches && playButton(frame, `${job.shot}, take ${job.take}`),
-        job.picked && drawn("pencil", "M6 12 C28 1 74 0 93 9 C101 30 100 72 94 91 C70 101 26 100 7 92 C-1 70 -1 28 9 8 C20 3 40 2 52 4")),
+        job.picked && drawn("pencil", "M14 8 C38 -1 78 1 91 11 C102 28 101 74 90 90 C70 102 24 101 9 90 C-3 70 -2 26 12 9 C26 1 44 1 58 4")),
       el("p", { class: "edge" }, el("span", {}, number),
         el("span", {}, job.orphaned ? "not in manifest" : job.warnings ? "⚠ " + plural(job.warnings.length, "warning")
           : job.state === "done" ? size(job.size) : words(job.state)))));
@@ -600,10 +600,10 @@
       el("div", { class: "bar" },
         el("h2", { id: "job-h", tabindex: "-1" }, el("bdi", {}, job.shot), el("span", { class: "of" }, `take ${job.take}`)),
         el("span", { class: `badge s-${job.state}` }, words(job.state)), job.picked && el("span", { class: "badge pick" }, "picked"),
-        el("span", { class: "push" }),
-        button("previous", "Previous frame", "←", () => turn(-1), here <= 0),
-        button("next", "Next frame", "→", () => turn(1), here < 0 || here === visible.length - 1),
-        button("close", "Close", "✕", () => dialog.close())),
+        el("span", { class: "buttons" },
+          button("previous", "Previous frame", "←", () => turn(-1), here <= 0),
+          button("next", "Next frame", "→", () => turn(1), here < 0 || here === visible.length - 1),
+          button("close", "Close", "✕", () => dialog.close()))),
       el("div", { class: "spread" },
         el("div", { class: "left" }, screen(job), job.prompt && el("p", { class: "whole prompt", dir: "auto" }, job.prompt), othersOf(job)),
         el("div", { class: "right" }, ...troubles(job).filter(Boolean), knownOf(job),
@@ -640,7 +640,7 @@
     show(read());
   }
 
-  byId("tools").hidden = false;
+  byId("line-up").hidden = false;
   document.documentElement.classList.add("live");
   equip();
   build();
