@@ -303,6 +303,7 @@
 
   let visible = jobs;
   let sortedBy = "";
+  let inOrder = shots;
 
   function show(next) {
     const before = asked;
@@ -312,12 +313,12 @@
     if (!(next.sort in SORTS)) asked.sort = "";
     if (asked.sort !== sortedBy) {
       sortedBy = asked.sort;
-      const ordered = [...shots].sort((a, b) => SORTS[sortedBy][1](a, b) || a.number - b.number);
-      list.append(...ordered.map((shot) => shot.node));
+      inOrder = [...shots].sort((a, b) => SORTS[sortedBy][1](a, b) || a.number - b.number);
+      list.replaceChildren(...inOrder.map((shot) => shot.node));
     }
     visible = [];
     let shown = 0;
-    for (const { shot } of list.children) {
+    for (const shot of inOrder) {
       let any = 0;
       for (const job of shot.takes) {
         const fit = fits(job);
@@ -364,7 +365,7 @@
     let used = 0;
     let rows = 1;
     let left = columns;
-    for (const { shot } of list.children) {
+    for (const shot of inOrder) {
       if (!shot.wide) continue;
       const span = Math.min(shot.wide, columns);
       if (span > left) { rows += 1; left = columns; }
@@ -387,7 +388,7 @@
       if (here < cost - 1e-9) { cost = here; best = columns; }
     }
     list.style.setProperty("--columns", best);
-    for (const { shot } of list.children) {
+    for (const shot of inOrder) {
       const span = Math.max(1, Math.min(shot.wide || 1, best));
       if (shot.span !== span) {
         shot.span = span;
@@ -636,6 +637,7 @@
     near.disconnect();
     list.replaceChildren(...shots.map(shotNode));
     sortedBy = "";
+    inOrder = shots;
     for (const shot of shots) near.observe(shot.node);
     show(read());
   }

@@ -3,9 +3,11 @@
 The ledger is written by the shipped store, event by event, with times of its own; nobody is asked for a video.
 """
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
+from itertools import accumulate
 from pathlib import Path
 from random import Random
 
@@ -81,12 +83,15 @@ class Shot:
 SHOTS = [Shot(**shot) for shot in yaml.safe_load((Path(__file__).parent / "low-tide.yaml").read_text("utf-8"))]
 
 
-@dataclass
 class Clock:
-    at: float = BEGAN
+    """Gives the times that were wound up, one after another; then the last one again."""
+
+    def __init__(self) -> None:
+        self.last, self.coming = BEGAN, deque[float]()
 
     def __call__(self) -> float:
-        return self.at
+        self.last = self.coming.popleft() if self.coming else self.last
+        return self.last
 
 
 Story = list[tuple[float, Event]]
@@ -159,25 +164,30 @@ def shoot(
 async def _shoot(folder: Path, shots: Sequence[Shot], film: Film, name: str, budget: float | None, gap: float) -> None:
     (folder / "videos").mkdir(parents=True)
     clock, chance = Clock(), Random(name)
+    jobs: list[Job] = []
     ledger = SqliteLedger.create_or_open(folder / "ledger.db", now=clock, blocking=inline)
     settings = {"name": name, "provider": "studio", "currency": "USD", "requests_per_minute": 30}
+
+    async def record(number: int, event: Event) -> None:
+        jobs[number] = await ledger.record(jobs[number], event)
+
     try:
         await ledger.enrol([spec for shot in shots for spec in shot.specs()], settings=settings, max_cost=budget)
-        moves: list[tuple[float, int, Event]] = []
-        jobs: list[Job] = []
+        stories: list[Story] = []
         at = BEGAN
         for shot in shots:
             for spec, fate in zip(shot.specs(), shot.fates, strict=True):
                 jobs.append(Job.planned(spec))
-                story = _story(shot, spec, fate, film, folder, chance)
-                at += gap * chance.uniform(0.6, 1.6) if story else 0
-                then = at
-                for after, event in story:
-                    then += after
-                    moves.append((then, len(jobs) - 1, event))
-        for then, number, event in sorted(moves, key=lambda move: move[0]):
-            clock.at = then
-            jobs[number] = await ledger.record(jobs[number], event)
+                told = _story(shot, spec, fate, film, folder, chance)
+                at += gap * chance.uniform(0.6, 1.6) if told else 0
+                times = accumulate((after for after, _ in told), initial=at)
+                stories.append([(then, event) for then, (_, event) in zip(list(times)[1:], told, strict=True)])
+        for step in range(max(map(len, stories))):  # together, as a run does: one commit for as many as wait
+            now = [(number, *story[step]) for number, story in enumerate(stories) if step < len(story)]
+            clock.coming.extend(then for _, then, _ in now)
+            async with anyio.create_task_group() as group:
+                for number, _, event in now:
+                    group.start_soon(record, number, event)
     finally:
         ledger.close()
 

@@ -10,15 +10,17 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import campaign
-import chromium
 from PIL import Image
 
-from pipeline.jobs import Spec
-from pipeline.preparation import Options
-from pipeline.reporting import report
-from pipeline.simulator.studio.orders import Order
-from pipeline.simulator.studio.shooting import shoot
+sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from browser import campaign, chromium  # noqa: E402  # the path comes first
+
+from pipeline.jobs import Spec  # noqa: E402
+from pipeline.preparation import Options  # noqa: E402
+from pipeline.reporting import report  # noqa: E402
+from pipeline.simulator.studio.orders import Order  # noqa: E402
+from pipeline.simulator.studio.shooting import shoot  # noqa: E402
 
 
 def film(spec: Spec) -> bytes:
