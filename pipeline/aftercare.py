@@ -7,11 +7,11 @@ They work on a campaign's folder, with its manifest or without. The clock, chanc
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import SystemRandom
 
-from pipeline import answers, audits, folder, sidecars
+from pipeline import answers, audits, folder, locks, sidecars
 from pipeline.audits import Audit, Surplus
 from pipeline.blocking import in_threads
 from pipeline.custody import Custody, Fault, sidecar_path
@@ -23,6 +23,8 @@ from pipeline.ledger.lock import run_lock
 from pipeline.ledger.reading import Entry
 from pipeline.limits import RateLimiter
 from pipeline.listing import Listing
+from pipeline.locks import Lock
+from pipeline.pinning import Difference
 from pipeline.preparation import Campaign, Options
 from pipeline.profile import Profile
 from pipeline.rebuilding import Rebuilt
@@ -60,7 +62,10 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What looking at every finished video found. ``unknown`` are files that no job has, which is no fault."""
+    """What looking at every finished video found. ``unknown`` are files that no job has, which is no fault.
+
+    ``ledger``: there is one. ``differences`` are what does not agree with the ``lock``, where there is one.
+    """
 
     name: str
     path: str
@@ -68,10 +73,13 @@ class Verified:
     bytes: int
     faults: tuple[Fault, ...]
     unknown: tuple[str, ...]
+    ledger: bool = True
+    lock: Lock | None = None
+    differences: tuple[Difference, ...] = ()
 
     @property
     def exit_code(self) -> int:
-        return int(bool(self.faults))
+        return int(bool(self.faults or self.differences))
 
 
 def show(target: Path, options: Options, word: str) -> Shown:
@@ -89,25 +97,54 @@ def show(target: Path, options: Options, word: str) -> Shown:
     return Shown(*title(campaign, settings), stories)
 
 
-def verify(target: Path, options: Options) -> Verified:
+def verify(target: Path, options: Options, file: Path | None = None) -> Verified:
     """Read every finished video again, and hold it and its sidecar against the ledger. Asks nobody.
 
-    Raises LedgerError where there is no ledger, StorageError where the folder cannot be read.
+    A manifest's lock, or the one in ``file``, is held against all three; with it, there need be no ledger. Raises
+    LedgerError where there is neither, StorageError where the folder cannot be read, UsageError for what is no lock,
+    ManifestError for a locked manifest with mistakes.
     """
-    campaign = campaign_of(target, options.output)
-    videos = size = 0
-    faults: list[Fault] = []
-    with reading.opened(campaign.ledger) as connection, Custody(campaign.folder) as custody:
-        name, path, _ = title(campaign, reading.settings(connection))
+    campaign, lock = campaign_of(target, options.output), locks.found(target, file)
+    with Custody(campaign.folder) as custody, Custody(campaign.folder, sidecars.REJECTED) as kept:
         # The files first: what a run puts there meanwhile must not look like a stranger's.
-        unknown = set(custody.files())
+        unknown = {*custody.files(), *kept.files()}
+        found, jobs = Verified(*title(campaign, {})[:2], 0, 0, (), (), ledger=False), None
+        if lock is None or campaign.ledger.exists():
+            found, jobs = _by_the_ledger(campaign, custody, kept, unknown)
+        if lock is not None:
+            videos = [one["video"] for one in lock.content["jobs"] if one["video"] is not None]
+            for video in videos:
+                unknown -= {video["path"], sidecar_path(video["path"])}
+            if jobs is None:
+                size = sum(video["bytes"] for video in videos)
+                found = replace(found, name=lock.content["name"], videos=len(videos), bytes=size)
+            faults = (*found.faults, *locks.faults(lock, custody, jobs or ()))
+            differences = locks.differences(lock, options, None if jobs is None else jobs.values())
+            found = replace(found, faults=faults, lock=lock, differences=tuple(differences))
+    return replace(found, unknown=tuple(sorted(unknown)))
+
+
+def _by_the_ledger(
+    campaign: Campaign, custody: Custody, kept: Custody, unknown: set[str]
+) -> tuple[Verified, dict[tuple[str, str], Job]]:
+    """Return what the ledger says of the files, and the jobs whose files these are by paths and hashes."""
+    size, faults, jobs = 0, list[Fault](), dict[tuple[str, str], Job]()
+    with reading.opened(campaign.ledger) as connection:
+        name, path, _ = title(campaign, reading.settings(connection))
         for job in reading.jobs(connection, {State.VERIFIED, State.DONE}):
-            file = job.path or f"{sidecars.FOLDER}/{job.output}"
-            unknown -= {file, sidecar_path(file)}
+            if job.state is State.DONE and job.path is None:  # deleted, on a person's word
+                continue
+            place = job.path or f"{sidecars.FOLDER}/{job.output}"
+            unknown -= {place, sidecar_path(place)}
             if job.state is State.DONE:
-                videos, size = videos + 1, size + (job.bytes or 0)
+                size += job.bytes or 0
                 faults += custody.faults(job)
-    return Verified(name, path, videos, size, tuple(faults), tuple(sorted(unknown)))
+                jobs[place, job.sha256 or ""] = job
+        for one in reading.rejections(connection):
+            unknown -= {one["kept"], sidecar_path(one["kept"])}
+            different = kept.different(one["kept"], one["kept_sha256"])
+            faults += [Fault(one["job"], one["kept"], *different)] if different else ()
+    return Verified(name, path, len(jobs), size, tuple(faults), ()), jobs
 
 
 async def rebuild(target: Path, options: Options) -> Rebuilt:

@@ -6,12 +6,13 @@ A breaker that has opened stays open for this run: the next run, which a person 
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from enum import Enum
 from math import inf
 
 import anyio
 
-from pipeline.jobs import Failure, FailureKind, Job
+from pipeline.jobs import OVER, Failure, FailureKind, Job, State
 from pipeline.limits import Contact, Gate
 
 FORGETTING = 120.0
@@ -30,6 +31,23 @@ LEAVING = 25.0
 """Seconds that downloads in progress are given when a run ends early by itself."""
 
 
+FINISHED_AT_LEAST = 10
+"""Jobs that must be over before a share of failures among them says anything."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """How many jobs of a run may fail: a number, or a share of 1 of those that are over."""
+
+    number: int | None = None
+    share: float | None = None
+
+    def is_exceeded(self, failed: int, finished: int) -> bool:
+        if self.number is not None:
+            return failed > self.number
+        return self.share is not None and finished >= FINISHED_AT_LEAST and failed > self.share * finished
+
+
 class Stop(Enum):
     """Why a run ends, or submits nothing more, before its work is done."""
 
@@ -41,6 +59,8 @@ class Stop(Enum):
     FORGOT = "the server no longer knows the jobs that it accepted"
     BUSY = "the server asks to wait for too long"
     BUDGET = "the budget is reached"
+    FAILURES = "more jobs have failed than may fail"
+    CANARY = "the first videos want to be looked at"
     DISK = "there is too little room on the disk"
     UNTRUSTED = "the server's certificate cannot be trusted"
     UNREACHABLE = "the server cannot be reached"
@@ -50,9 +70,10 @@ class Signals:
     """What concerns the whole run. ``gate`` closes for submissions only; ``scope`` ends all that is not shielded.
 
     ``unfetched``: why finished videos were left to the next run, by the job's name and its request's hash.
+    ``received`` counts the bytes of videos.
     """
 
-    def __init__(self, contact: Contact) -> None:
+    def __init__(self, contact: Contact, tolerance: Tolerance | None = None) -> None:
         self.gate = Gate()
         self.scope = anyio.CancelScope()
         self.contact = contact
@@ -61,8 +82,12 @@ class Signals:
         self.throttled = 0
         self.throttled_since: float | None = None
         self.largest = 0
+        self.received = 0
         self.unfetched: dict[tuple[str, str], Failure] = {}
         self.download_seconds: float | None = None
+        self._tolerance = tolerance or Tolerance()
+        self._failed = self._finished = 0
+        self._last: Failure | None = None
         self._refused: list[Job] = []
         self._doubts: set[tuple[str, int]] = set()
         self._polls: deque[tuple[float, str | None]] = deque()
@@ -101,6 +126,18 @@ class Signals:
         found, self._refused = self._refused, []
         return found
 
+    def over(self, job: Job) -> None:
+        """Note a job for which this run has nothing more to do: too many that failed end the spending."""
+        failed = job.state in OVER
+        self._failed += failed
+        self._finished += failed or job.state is State.DONE
+        if failed and job.failure is not None:
+            self._last = job.failure
+        if self._tolerance.is_exceeded(self._failed, self._finished):
+            words = f"{self._failed} of the {self._finished} that are over in this run; the last one: "
+            last = self._last or Failure(FailureKind.SERVER, "unknown")
+            self.no_more_submits(Stop.FAILURES, replace(last, message=words + last.message))
+
     def polled(self, now: float, video_id: str, failure: Failure | None) -> None:
         """Note whether a poll found its job: a server that forgets many of them is not given more."""
         self._polls.append((now, None if failure is None else video_id))
@@ -114,6 +151,11 @@ class Signals:
         """Note how long a download took."""
         before = seconds if self.download_seconds is None else self.download_seconds
         self.download_seconds = (before * 3 + seconds) / 4
+
+    @property
+    def downloads(self) -> int:
+        """How many downloads are under way."""
+        return len(self._finishing)
 
     @contextmanager
     def finishing(self) -> Iterator[None]:

@@ -4,18 +4,18 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, TextIO
 
-import anyio
 import click
 
-from pipeline import __version__, authoring, commands, keeping, manifests, render, results, servers, summary
+from pipeline import __version__, attending, authoring, commands, keeping, manifests, render, results, servers, summary
+from pipeline.attending import Told
 from pipeline.errors import CallsheetError, ManifestError
 from pipeline.options import (
     ADDRESS,
+    CANARY,
     JSON,
     MANIFEST,
     OUTPUT,
@@ -23,12 +23,13 @@ from pipeline.options import (
     SELECTION,
     SPENDING,
     TARGET,
+    TOLERANCE,
     VARIABLES,
+    WATCHING,
     options_of,
     taking,
 )
 from pipeline.preparation import Prepared
-from pipeline.progress import progress_on
 from pipeline.replies import answer_with, confirm, print_json
 
 
@@ -52,7 +53,7 @@ def plan(manifest: Path, as_json: bool, **options: Any) -> int:
 
 
 @cli.command()
-@taking(MANIFEST, JSON, OUTPUT, VARIABLES, *SELECTION, *ADDRESS, PROFILE, *SPENDING)
+@taking(MANIFEST, JSON, OUTPUT, VARIABLES, *SELECTION, *ADDRESS, PROFILE, *SPENDING, CANARY, *TOLERANCE, *WATCHING)
 @click.option("--yes", is_flag=True, help="Spend without being asked.")
 @click.option(
     "--resubmit-absent", is_flag=True, help="Pay again for a job in doubt that the server's list does not show."
@@ -65,14 +66,14 @@ def plan(manifest: Path, as_json: bool, **options: Any) -> int:
     show_default=True,
     help="Seconds a signal leaves to requests.",
 )
-def run(manifest: Path, as_json: bool, **options: Any) -> int:
+def run(manifest: Path, as_json: bool, canary: int | None, **options: Any) -> int:
     """Render what is missing. Run it again after a crash, a Ctrl-C, or a change: nothing is paid twice."""
     console = render.terminal(stderr=True)
+    told = Told(**{name: options.pop(name) for name in ("mode", "events", "log", "metrics")})
     chosen = options_of(**options)
     cleared = commands.cleared(manifest, chosen, confirm=confirm)
     render.warnings(console, cleared.prepared.loaded.warnings)
-    with progress_on(console) as progress:
-        end = anyio.run(partial(commands.run, cleared, progress=progress))
+    end = attending.run(console, cleared, told, canary=canary)
     blamed = authoring.blamed(manifest, cleared.prepared.loaded.profile, end.status.jobs, chosen)
     with suppress(OSError):  # however it is shown, the run has ended as it has
         render.ended(console, end, manifest, blamed)
@@ -84,9 +85,14 @@ def run(manifest: Path, as_json: bool, **options: Any) -> int:
 
 @cli.command()
 @taking(TARGET, JSON, OUTPUT)
-def status(target: Path, as_json: bool, **options: Any) -> int:
+@click.option("--watch", is_flag=True, help="Show it again and again, until all is finished and nobody runs it.")
+def status(target: Path, as_json: bool, watch: bool, **options: Any) -> int:
     """Show where a campaign stands, also while it runs. Takes the manifest or the campaign's folder."""
-    answer_with(as_json, summary.status_document, render.status, commands.status(target, options_of(**options)))
+    if watch and as_json:
+        raise click.UsageError("--watch and --json exclude each other; `run --events FILE` is for programs")
+    chosen = options_of(**options)
+    found = attending.watch(render.terminal(stderr=False), target, chosen) if watch else commands.status(target, chosen)
+    answer_with(as_json, summary.status_document, render.status, found)
     return 0
 
 

@@ -40,6 +40,7 @@ from pipeline.network import DIRECT, Network, may_not_follow
 from pipeline.outcomes import Answer, content_outcome, failure_of, poll_outcome, post_outcome
 from pipeline.profile import Profile
 from pipeline.retrying import retry_after
+from pipeline.traffic import Heard, Told
 from pipeline.videos import MAX_JSON, MAX_PAGE, Page, parse_object, parse_page, parse_video
 
 POSTS_AT_ONCE = 4
@@ -103,8 +104,9 @@ class VideosClient:
         downloads: int,
         app: Callable[..., Any] | None = None,
         network: Network = DIRECT,
+        heard: Heard = lambda _: None,
     ) -> None:
-        """``app`` is an ASGI application that answers instead of the network.
+        """``app`` is an ASGI application that answers instead of the network; ``heard`` is told of each request.
 
         Raises UsageError for a proxy or certificates that cannot be used.
         """
@@ -121,13 +123,16 @@ class VideosClient:
         proxy = network.proxied(tls)
 
         def pool(size: int, kept: int, timeout: httpx.Timeout) -> httpx.AsyncClient:
+            limits = httpx.Limits(max_connections=size, max_keepalive_connections=kept)
+            transport = (
+                httpx.ASGITransport(app)
+                if app
+                else httpx.AsyncHTTPTransport(verify=tls, limits=limits, proxy=proxy, trust_env=False)
+            )
             return httpx.AsyncClient(
                 headers=headers,
                 timeout=timeout,
-                verify=tls,
-                limits=httpx.Limits(max_connections=size, max_keepalive_connections=kept),
-                transport=httpx.ASGITransport(app) if app else None,
-                proxy=None if app else proxy,
+                transport=Told(transport, heard, base_url=base_url, clean=self._censor.words),
                 cookies=no_cookies,
                 trust_env=False,
                 follow_redirects=False,

@@ -16,20 +16,23 @@ from random import SystemRandom
 
 import anyio
 
-from pipeline import files, providers, shipped
+from pipeline import files, providers, rejections, shipped
 from pipeline.blocking import in_threads
 from pipeline.breakers import Signals, Stop
 from pipeline.client import POSTS_AT_ONCE, VideosClient
 from pipeline.clock import steady
-from pipeline.errors import LedgerError, StorageError
+from pipeline.errors import CallsheetError, LedgerError, StorageError
 from pipeline.events import Renamed
 from pipeline.files import Loaded
-from pipeline.jobs import Failure, Job, State
+from pipeline.jobs import Failure, State
 from pipeline.ledger import reading
 from pipeline.ledger.home import moved_in, was_run
 from pipeline.ledger.lock import Lock, run_lock
+from pipeline.ledger.rows import unfetched_setting
 from pipeline.ledger.store import SqliteLedger
 from pipeline.limits import Adaptive, Contact, Places, RateLimiter, Slots
+from pipeline.onlookers import Begun, Progress
+from pipeline.plan import Fate
 from pipeline.policies import policy
 from pipeline.preparation import (
     Campaign,
@@ -47,11 +50,19 @@ from pipeline.reconciliation import Reconciler
 from pipeline.runner import Run
 from pipeline.steps import Tools
 from pipeline.summary import Status
-from pipeline.supervision import Progress, attended
-from pipeline.surroundings import campaign_of, faults_of, rescue_folders, simulator, storable
+from pipeline.supervision import Telling, attended
+from pipeline.surroundings import campaign_of, faults_of, rescue_folders, simulator, status_of, storable
+from pipeline.tally import Gauges, Tally
 
 _STRICT_RULES = "sora-request"
-_EXITS = dict.fromkeys(Stop, 69) | {Stop.AUTH: 4, Stop.QUOTA: 4, Stop.BUDGET: 6, Stop.DISK: 5}
+_EXITS = dict.fromkeys(Stop, 69) | {
+    Stop.AUTH: 4,
+    Stop.QUOTA: 4,
+    Stop.BUDGET: 6,
+    Stop.FAILURES: 6,
+    Stop.CANARY: 6,
+    Stop.DISK: 5,
+}
 _GRAVEST_FIRST = (5, 4, 6, 3, 69, 1, 0)
 # It goes on while the machine sleeps: on Linux by this name, on macOS by the other.
 _SINCE_BOOT = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
@@ -82,7 +93,7 @@ def plan(manifest: Path, options: Options) -> Prepared:
 
 def status(target: Path, options: Options) -> Status:
     """Return what the ledger of a manifest, or of a campaign's folder, says. Raises LedgerError where there is none."""
-    return _status(campaign_of(target, options.output))
+    return status_of(campaign_of(target, options.output))
 
 
 def cleared(manifest: Path, options: Options, *, confirm: Callable[[Prepared], bool]) -> Cleared:
@@ -106,12 +117,27 @@ async def run(cleared: Cleared, *, progress: Progress) -> Ended:
             campaign.ledger, now=now, blocking=in_threads(1), fallbacks=rescue_folders(campaign, os.environ)
         )
         try:
-            warning = await _move_in(ledger, campaign, lock, takeover=cleared.options.takeover)
+            rejections.finish(campaign)
+            # Another run may have ended between the plan and the lock.
+            plan = compared(campaign, cleared.prepared.loaded, cleared.prepared.selected)
+            warning = await _move_in(ledger, campaign, lock, takeover=cleared.options.takeover, work=plan.has_work)
             if warning is not None:
                 progress.note(f"Taking over: {warning}.")
-            return await _run(cleared, ledger, now, progress)
+            prepared = replace(cleared.prepared, plan=plan)
+            end = await _run(replace(cleared, prepared=prepared), ledger, now, progress)
+        except CallsheetError as error:
+            progress.ended(error.exit_code, None, None, str(error))
+            raise
+        else:
+            progress.ended(end.exit_code, end.stop, end.signal)
+            return end
         finally:
             ledger.close()
+
+
+def stopped(end: Ended, stop: Stop) -> Ended:
+    """Return the end of a run after which no other one follows, for this reason."""
+    return replace(end, exit_code=min(end.exit_code, _EXITS[stop], key=_GRAVEST_FIRST.index), stop=stop)
 
 
 def _refuse_to_begin_anew(campaign: Campaign, lock: Lock) -> None:
@@ -125,10 +151,11 @@ def _refuse_to_begin_anew(campaign: Campaign, lock: Lock) -> None:
         )
 
 
-async def _move_in(ledger: SqliteLedger, campaign: Campaign, lock: Lock, *, takeover: bool) -> str | None:
+async def _move_in(ledger: SqliteLedger, campaign: Campaign, lock: Lock, *, takeover: bool, work: bool) -> str | None:
     """Note that this is the place where the ledger is run; return what speaks against it.
 
-    Raises LedgerError, without a person's word, where it may be run elsewhere too.
+    Raises LedgerError, without a person's word, where it may be run elsewhere too. Where there is no work, nothing can
+    be paid for twice: a copy that was handed over finished stays a copy, and the word is wanted when there is.
     """
     with reading.opened(campaign.ledger) as connection:
         before = reading.settings(connection).get("home")
@@ -136,6 +163,8 @@ async def _move_in(ledger: SqliteLedger, campaign: Campaign, lock: Lock, *, take
     here = {"inode": path.stat().st_ino, "host": socket.gethostname(), "path": storable(str(path))}
     home, warning = moved_in(before, lock.last, here)
     if warning is not None and not takeover:
+        if not work:
+            return None
         raise LedgerError(f"{warning}. If you know that it is not so, use --takeover")
     await ledger.remember(home=home)
     lock.sign(generation=home["generation"])
@@ -145,17 +174,16 @@ async def _move_in(ledger: SqliteLedger, campaign: Campaign, lock: Lock, *, take
 async def _run(cleared: Cleared, ledger: SqliteLedger, now: Callable[[], float], progress: Progress) -> Ended:
     prepared, campaign, key = cleared.prepared, cleared.prepared.campaign, cleared.key
     profile, limits = prepared.loaded.profile, prepared.loaded.limits
-    # Another run may have ended between the plan and the lock.
-    prepared = replace(prepared, plan=compared(campaign, prepared.loaded, prepared.selected))
     if prepared.plan.has_work:
         able, same_account = profile.abilities, cleared.options.same_account
         check_address(prepared.plan, cleared.base_url, key, listing=able.list, same_account=same_account)
         campaign.outputs.probe()
     await _enrol(ledger, prepared, cleared.options)
-    progress.started(_status(campaign))
-    signals = Signals(Contact())
+    telling = Telling(_begun(prepared, now), progress)
+    progress.started(telling.begun)
+    signals = Signals(Contact(), cleared.options.tolerance)
     if not prepared.plan.has_work:
-        return _ended(_status(campaign), signals, prepared.selected, None)
+        return _ended(status_of(campaign), signals, prepared.selected, None)
     rules = providers.request_schema(profile.request)
     bundled = simulator(campaign.simulator, rules, now=now) if cleared.url is None else nullcontext()
     with bundled as app:
@@ -166,6 +194,7 @@ async def _run(cleared: Cleared, ledger: SqliteLedger, now: Callable[[], float],
             downloads=limits.downloads,
             app=app,
             network=cleared.options.network,
+            heard=progress.heard,
         ) as client:
             work = Run(
                 ledger=ledger,
@@ -175,10 +204,27 @@ async def _run(cleared: Cleared, ledger: SqliteLedger, now: Callable[[], float],
                     profile, retry=prepared.loaded.manifest.retry, resubmit_absent=cleared.options.resubmit_absent
                 ),
                 wanted=lambda job: job.name in prepared.selected,
-                observe=progress.observe,
+                observe=telling.observe,
             )
-            received = await attended(work, signals, progress, grace=cleared.options.grace)
-    return _ended(_status(campaign), signals, prepared.selected, received)
+
+            def gauges() -> Gauges:
+                return telling.at(work.gauges())
+
+            try:
+                received = await attended(work, signals, progress, gauges=gauges, grace=cleared.options.grace)
+            finally:
+                gauges()
+            await ledger.remember(unfetched=unfetched_setting(signals.unfetched))
+    return _ended(status_of(campaign), signals, prepared.selected, received)
+
+
+def _begun(prepared: Prepared, now: Callable[[], float]) -> Begun:
+    campaign, submitted = prepared.campaign, prepared.plan.of(Fate.SUBMIT)
+    with reading.opened(campaign.ledger) as connection:
+        renders = reading.renders(connection)
+    wanted = sum(item.job is None or item.job.state is State.PLANNED for item in submitted)
+    tally = Tally.begun(status_of(campaign), todo=wanted, renders=renders, now=now())
+    return Begun(str(campaign.folder.absolute()), wanted, tally, now)
 
 
 def _tools(
@@ -279,24 +325,9 @@ async def _enrol(ledger: SqliteLedger, prepared: Prepared, options: Options) -> 
 
 def _ended(status: Status, signals: Signals, selected: frozenset[str], received: int | None) -> Ended:
     code = status.exit_code(selected)
-    if signals.stop is not None:
+    # A last job that fails stops nothing.
+    if signals.stop is not None and (signals.stop is not Stop.FAILURES or status.is_unfinished(selected)):
         code = min(code, _EXITS[signals.stop], key=_GRAVEST_FIRST.index)
     if received is not None:
         code = 128 + received
-    told = [replace(job, failure=_why_left(job, signals)) for job in status.jobs]
-    return Ended(replace(status, jobs=tuple(told)), code, signals.stop, signals.failure, received)
-
-
-def _why_left(job: Job, signals: Signals) -> Failure | None:
-    """Return why a job is not further: also what this run has heard of a video that the next one will ask for."""
-    left = signals.unfetched.get((job.name, job.request_hash)) if job.state is State.COMPLETED else None
-    return left or job.failure
-
-
-def _status(campaign: Campaign) -> Status:
-    with reading.opened(campaign.ledger) as connection:
-        settings, jobs = reading.settings(connection), tuple(reading.jobs(connection))
-        budget = reading.budget(connection)
-    # A run that died before its first commit has left no settings.
-    name, currency = settings.get("name", campaign.folder.name), settings.get("currency")
-    return Status(name, str(campaign.folder.absolute()), currency, jobs, budget)
+    return Ended(status, code, signals.stop, signals.failure, received)

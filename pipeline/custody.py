@@ -1,4 +1,4 @@
-"""The campaign's ``videos/`` folder, looked at: what lies there, and whether it is still what was written.
+"""The campaign's ``videos/`` or ``rejected/``, looked at: what lies there, and whether it is still what was written.
 
 Only reads. Paths come from ledgers and sidecars, which others may have written: whatever is opened lies in the folder,
 and no link is followed. Everything is streamed, so a hundred thousand videos need no more memory than one.
@@ -22,6 +22,7 @@ from pipeline.jobs import Job
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _PART = ".part"
+_OTHER_BYTES = "its bytes are not those that were recorded: another sha256"
 
 
 class Wrong(StrEnum):
@@ -44,11 +45,21 @@ class Fault:
     message: str
 
 
-class Custody:
-    """The videos of one campaign, for reading. Use as a context manager; without the folder it is empty."""
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """A video that is as recorded, opened: close its file. ``path`` is where it was found, ``found`` what it is."""
 
-    def __init__(self, campaign: Path) -> None:
-        self._folder = campaign / sidecars.FOLDER
+    path: Path
+    file: BufferedReader
+    found: mp4.Mp4
+
+
+class Custody:
+    """The videos in one folder of a campaign, for reading. Use as a context manager; without the folder it is empty."""
+
+    def __init__(self, campaign: Path, name: str = sidecars.FOLDER) -> None:
+        self._name = name
+        self._folder = campaign / name
         self._descriptor: int | None = None
 
     def __enter__(self) -> Self:
@@ -71,15 +82,48 @@ class Custody:
         for folder, _, names, _ in os.fwalk(".", dir_fd=self._descriptor, onerror=self._unreadable):
             for name in names:
                 if not (name.startswith(".") and name.endswith(_PART)):
-                    yield os.path.normpath(f"{sidecars.FOLDER}/{folder}/{name}")
+                    yield os.path.normpath(f"{self._name}/{folder}/{name}")
 
     def faults(self, job: Job) -> Iterator[Fault]:
         """Yield how the files of a job that is done differ from what the ledger says of them."""
         path = job.path or ""
-        beside = sidecar_path(path)
-        for place, (wrong, message) in ((path, self._video_fault(job, path)), (beside, self._sidecar_fault(job, path))):
-            if wrong is not None:
-                yield Fault(job.name, place, wrong, message)
+        video = self.clip(job)
+        if isinstance(video, Fault):
+            yield video
+        else:
+            video.file.close()
+        wrong, message = self._sidecar_fault(job, path)
+        if wrong is not None:
+            yield Fault(job.name, sidecar_path(path), wrong, message)
+
+    def clip(self, job: Job, *, quick: bool = False) -> Clip | Fault:
+        """Return the video of a job that is done, or what is wrong with it. ``quick``: its bytes are not hashed."""
+        path = job.path or ""
+        try:
+            file = self._open(path)
+        except OSError as error:
+            return Fault(job.name, path, *_unopened(error, Wrong.MISSING))
+        try:
+            found = _as_recorded(file, job, quick=quick)
+        except OSError as error:
+            found = _unopened(error, Wrong.MISSING)
+        except BaseException:
+            file.close()
+            raise
+        if isinstance(found, mp4.Mp4):
+            return Clip(self._folder.parent / path, file, found)
+        file.close()
+        return Fault(job.name, path, *found)
+
+    def different(self, path: str, sha256: str, length: int | None = None) -> tuple[Wrong, str] | None:
+        """Return how a file differs from these bytes; None where it does not."""
+        try:
+            found, size = self.digest(path)
+        except OSError as error:
+            return _unopened(error, Wrong.MISSING)
+        if length is not None and size != length:
+            return Wrong.CHANGED, f"it has {size:,} bytes, {length:,} were recorded"
+        return None if found == sha256 else (Wrong.CHANGED, _OTHER_BYTES)
 
     def digest(self, path: str) -> tuple[str, int]:
         """Return the sha256 and the length of a regular file. Raises OSError."""
@@ -95,19 +139,6 @@ class Custody:
         """Open a video to read it. Raises OSError for what is not there, or is no regular file."""
         return self._open(path)
 
-    def _video_fault(self, job: Job, path: str) -> tuple[Wrong | None, str]:
-        try:
-            with self._open(path) as file:
-                size = os.fstat(file.fileno()).st_size
-                if size != job.bytes:
-                    return Wrong.CHANGED, f"it has {size:,} bytes, {job.bytes:,} were recorded"
-                if hashlib.file_digest(file, "sha256").hexdigest() != job.sha256:
-                    return Wrong.CHANGED, "its bytes are not those that were recorded: another sha256"
-                found = mp4.inspect(file)
-        except OSError as error:
-            return _unopened(error, Wrong.MISSING)
-        return (Wrong.DAMAGED, f"it is no whole video: {found.reason}") if isinstance(found, mp4.NotMp4) else (None, "")
-
     def _sidecar_fault(self, job: Job, path: str) -> tuple[Wrong | None, str]:
         try:
             data, _ = self.content(sidecar_path(path))
@@ -117,9 +148,9 @@ class Custody:
         return (Wrong.SIDECAR_DIFFERENT, different) if different else (None, "")
 
     def _open(self, path: str) -> BufferedReader:
-        """Open a regular file below ``videos/``, going down one folder at a time and following no link."""
+        """Open a regular file below the folder, going down one folder at a time and following no link."""
         first, *folders, name = path.split("/") if path.count("/") else ("", path)
-        if self._descriptor is None or first != sidecars.FOLDER or {"", ".", ".."} & {*folders, name}:
+        if self._descriptor is None or first != self._name or {"", ".", ".."} & {*folders, name}:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
         here = os.dup(self._descriptor)
         try:
@@ -139,6 +170,16 @@ class Custody:
 
     def _unreadable(self, error: OSError) -> None:
         raise StorageError(f"{self._folder}: {error.filename}: {error.strerror}") from error
+
+
+def _as_recorded(file: BufferedReader, job: Job, *, quick: bool) -> mp4.Mp4 | tuple[Wrong, str]:
+    size = os.fstat(file.fileno()).st_size
+    if size != job.bytes:
+        return Wrong.CHANGED, f"it has {size:,} bytes, {job.bytes:,} were recorded"
+    if not quick and hashlib.file_digest(file, "sha256").hexdigest() != job.sha256:
+        return Wrong.CHANGED, "its bytes are not those that were recorded: another sha256"
+    found = mp4.inspect(file)
+    return (Wrong.DAMAGED, f"it is no whole video: {found.reason}") if isinstance(found, mp4.NotMp4) else found
 
 
 def sidecar_path(path: str) -> str:

@@ -32,11 +32,11 @@ from pipeline.credential import find_key
 from pipeline.errors import CredentialError, StorageError, UsageError
 from pipeline.examining import Patient
 from pipeline.ledger import reading
+from pipeline.onlookers import Progress
 from pipeline.outlines import outline, taught
 from pipeline.preparation import Cleared, Options, Prepared
 from pipeline.probing import Prober
 from pipeline.profile import Profile, address, profile_from
-from pipeline.supervision import Progress
 from pipeline.surroundings import simulator
 from pipeline.symptoms import Lesson, Sign, Verdict
 from pipeline.videos import parse_video

@@ -4,7 +4,6 @@ The shapes are promised in ``schemas/<verb>.schema.json``. Times are UTC, in ISO
 """
 
 import base64
-import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
@@ -14,12 +13,15 @@ from pipeline.aftercare import Shown, Story, Verified
 from pipeline.answers import Answer, Question
 from pipeline.audits import Audit, Surplus, total
 from pipeline.authoring import Known, Portrait
+from pipeline.clock import utc
 from pipeline.comparing import Row
 from pipeline.custody import Wrong
 from pipeline.doctor import Examined
 from pipeline.explaining import Explained, Source
 from pipeline.jobs import Failure
 from pipeline.ledger.reading import Entry
+from pipeline.locks import Lock
+from pipeline.pinning import Difference
 from pipeline.rebuilding import Rebuilt
 from pipeline.reporting import Reported
 from pipeline.resolving import Answered, Questions
@@ -144,8 +146,15 @@ def verify_document(found: Verified) -> dict[str, Any]:
             for fault in found.faults
         ],
         "unknown": list(found.unknown),
+        "ledger": found.ledger,
+        "lock": None if found.lock is None else _lock(found.lock, found.differences),
         "exit": found.exit_code,
     }
+
+
+def _lock(lock: Lock, differences: Iterable[Difference]) -> dict[str, Any]:
+    manifest = lock.manifest and str(lock.manifest)
+    return {"path": str(lock.path), "manifest": manifest, "differences": [asdict(one) for one in differences]}
 
 
 def rebuild_document(found: Rebuilt) -> dict[str, Any]:
@@ -156,6 +165,7 @@ def rebuild_document(found: Rebuilt) -> dict[str, Any]:
         "path": found.path,
         "provider": found.provider,
         "jobs": list(found.jobs),
+        "again": list(found.again),
         "left_out": [asdict(one) for one in found.left_out],
         "copies": [asdict(one) for one in found.copies],
         "rescued": [{"job": job, "video_id": video_id} for job, video_id in found.rescued],
@@ -199,17 +209,6 @@ def report_document(found: Reported) -> dict[str, Any]:
 def answer_command(command: Sequence[str], question: Question, answer: Answer, video_id: str = ANY_ID) -> list[str]:
     """Return the command that gives this answer, word by word."""
     return [*command, question.word, answer.value, *([video_id] if answer is Answer.ADOPT else [])]
-
-
-def utc(seconds: float | None) -> str | None:
-    """Return an instant as ISO 8601 in UTC, to the millisecond; a number that is none, as it is."""
-    if seconds is None:
-        return None
-    try:
-        whole, parts = divmod(round(seconds * 1000), 1000)
-        return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(whole))}.{parts:03}Z"
-    except (ValueError, OverflowError, OSError):
-        return str(seconds)
 
 
 def _question(question: Question, command: Sequence[str]) -> dict[str, Any]:

@@ -17,6 +17,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal, NamedTuple
 
+_TOLD = 10
+"""So many problems are in an exception's own text, for who meets it in a traceback."""
+
 
 class Edit(NamedTuple):
     """What stands at a problem's place, letter by letter, and what may stand there instead without a doubt."""
@@ -60,7 +63,9 @@ class ManifestError(CallsheetError):
     exit_code = 2
 
     def __init__(self, problems: Sequence[Problem]) -> None:
-        super().__init__(f"{len(problems)} problem{'s'[: len(problems) != 1]}")
+        lines = [f"{one.file}:{one.line}:{one.column}: {one.rule}: {one.message}" for one in problems[:_TOLD]]
+        more = ["..."] * (len(problems) > _TOLD)
+        super().__init__("\n".join([f"{len(problems)} problem{'s'[: len(problems) != 1]}", *lines, *more]))
         self.problems = tuple(problems)
 
 

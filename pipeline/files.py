@@ -1,8 +1,10 @@
-"""A manifest's file -> its jobs: with all that it names, and held against what its provider takes."""
+"""A manifest -> its jobs: with all that it names, and held against what its provider takes."""
 
+import json
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from pipeline import advice, hints, providers, shipped, source
 from pipeline.document import Document, Place
@@ -35,6 +37,12 @@ class Loaded:
         return replace(self.profile.limits, **self.manifest.limits)
 
 
+Source = Path | Mapping[str, Any]
+"""A manifest: its file, or the same as a value of JSON, whose paths lead from the current folder."""
+
+UNWRITTEN = Path("<manifest>")
+"""Stands for the file of a manifest that is a value: places in it are those of its JSON, indented by two."""
+
 Remembered = Callable[[str], Mapping[str, str]]
 """What gives the variables that earlier commands about a campaign of this name were given."""
 
@@ -43,7 +51,7 @@ _OURS = Profiles()
 
 
 def load(
-    path: Path,
+    manifest: Source,
     *,
     variables: Mapping[str, str],
     profiles: Profiles = _OURS,
@@ -51,18 +59,19 @@ def load(
 ) -> Loaded:
     """Return the manifest's jobs, checked. ``variables`` replace texts of its ``vars``.
 
-    Raises ManifestError with every problem in the manifest and in all that it names, and with the warnings.
+    Raises ManifestError with every problem in the manifest and in all that it names, and with the warnings; UsageError
+    for a value that JSON does not have.
     """
-    manifest, profile, expanded, found = _expanded(path, variables, profiles, remembered, ())
+    read, profile, expanded, found = _expanded(manifest, variables, profiles, remembered, ())
     if profile is None or any(problem.severity == "error" for problem in found):
         raise ManifestError(found)
-    unused = advice.unused_variables(manifest, expanded.used)
-    found = ordered([*found, *expanded.advice, *unused], first=str(path))
-    return Loaded(manifest, profile, expanded.specs, tuple(found), expanded.images)
+    unused = advice.unused_variables(read, expanded.used)
+    found = ordered([*found, *expanded.advice, *unused], first=read.document.text.file)
+    return Loaded(read, profile, expanded.specs, tuple(found), expanded.images)
 
 
 def traces(
-    path: Path,
+    manifest: Source,
     names: Collection[str],
     *,
     variables: Mapping[str, str],
@@ -73,23 +82,27 @@ def traces(
 
     Raises ManifestError where the manifest has mistakes, and UsageError for a name that no job has.
     """
-    manifest, _, expanded, found = _expanded(path, variables, profiles, remembered, names)
+    read, _, expanded, found = _expanded(manifest, variables, profiles, remembered, names)
     if any(problem.severity == "error" for problem in found):
         raise ManifestError(found)
     for name in names:
         if name not in expanded.traces:
             near = hints.close(name, [spec.name for spec in expanded.specs[:10_000]])
             raise UsageError(f"there is no job {name}" + (f"; did you mean {near}?" if near else ""))
-    return manifest, expanded.traces
+    return read, expanded.traces
 
 
 def _expanded(
-    path: Path, variables: Mapping[str, str], profiles: Profiles, remembered: Remembered | None, traced: Collection[str]
+    source: Source,
+    variables: Mapping[str, str],
+    profiles: Profiles,
+    remembered: Remembered | None,
+    traced: Collection[str],
 ) -> tuple[Manifest, Profile | None, Expanded, list[Problem]]:
-    document, found = _document(path)
+    document, found = _document(source)
     provider = document.value.get("provider") if isinstance(document.value, dict) else None
     chosen = _chosen(provider, profiles) if isinstance(provider, str) else None
-    manifest, parts, folder, unfit = _manifest(document, path, variables, chosen, remembered)
+    manifest, parts, folder, unfit = _manifest(document, variables, chosen, remembered)
     found += unfit
     chosen, unfit = (chosen, []) if chosen else _meant(manifest, profiles)
     rules = chosen.request if chosen else _ANYTHING
@@ -103,7 +116,7 @@ def _expanded(
     )
     found = [*found, *unfit, *expanded.problems, *folder.problems, *advice.about(parts)]
     found += _budget_problems(manifest, chosen) if chosen else ()
-    return manifest, chosen, expanded, ordered(found, first=str(path))
+    return manifest, chosen, expanded, ordered(found, first=document.text.file)
 
 
 _ANYTHING = RequestRules(
@@ -112,25 +125,24 @@ _ANYTHING = RequestRules(
 """What an unknown provider takes: of it nothing can be said."""
 
 
-def campaign_name(path: Path) -> str:
+def campaign_name(manifest: Source) -> str:
     """Return the name in a manifest, which may have other mistakes. Raises ManifestError where it has no usable one."""
-    document, found = _document(path)
+    document, found = _document(manifest)
     part, unfit = read(document, shipped.schema("manifest"))
     name: str = part.value.get("name", "")
     if not name:
-        raise ManifestError(ordered([*found, *unfit], first=str(path)))
+        raise ManifestError(ordered([*found, *unfit], first=document.text.file))
     return name
 
 
 def _manifest(
     document: Document,
-    path: Path,
     variables: Mapping[str, str],
     provider: Profile | None,
     remembered: Remembered | None,
 ) -> tuple[Manifest, list[Part], Folder, list[Problem]]:
     found: list[Problem] = []
-    folder = Folder(path)
+    folder = Folder(Path(document.text.file))
     schemas = {
         included: providers.language("include" if included else "manifest", provider) for included in (False, True)
     }
@@ -162,18 +174,34 @@ def _budget_problems(manifest: Manifest, profile: Profile) -> list[Problem]:
     return []
 
 
-def _document(path: Path) -> tuple[Document, list[Problem]]:
-    file = str(path)
-    try:
-        data = content(path, source.MAX_BYTES)
-    except (OSError, ValueError) as error:
-        raise ManifestError(
-            [Place(file, 1, 1).problem("file", f"{file} cannot be read: {why(error)}", "check the path")]
-        ) from error
+def _document(manifest: Source) -> tuple[Document, list[Problem]]:
+    file, data = (str(manifest), _content(manifest)) if isinstance(manifest, Path) else _composed(manifest)
     document, found = source.parse(data, file=file)
     if document is None:
         raise ManifestError(found)
     return document, found
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return content(path, source.MAX_BYTES)
+    except (OSError, ValueError) as error:
+        raise ManifestError(
+            [Place(str(path), 1, 1).problem("file", f"{path} cannot be read: {why(error)}", "check the path")]
+        ) from error
+
+
+def _composed(manifest: Mapping[str, Any]) -> tuple[str, bytes]:
+    """Return a manifest that was built in code as a file of it would be: one reader reads both."""
+    try:
+        text = json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False).translate(_NOT_IN_YAML)
+        return str(UNWRITTEN), text.encode()
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"the manifest is no value of JSON: {error}") from error
+
+
+# What JSON may have in a text as it is, and YAML may not.
+_NOT_IN_YAML = {code: f"\\u{code:04x}" for code in (*range(0x7F, 0xA0), 0x2028, 0x2029, 0xFEFF, 0xFFFE, 0xFFFF)}
 
 
 def _chosen(name: str, profiles: Profiles) -> Profile | None:

@@ -1,4 +1,4 @@
-"""The commands about what is paid: look into it, answer for it, prove it. ``cli`` has them among its own."""
+"""The commands about what is paid: look into it, answer for it, choose, prove it. ``cli`` has them among its own."""
 
 from functools import partial
 from pathlib import Path
@@ -7,10 +7,30 @@ from typing import Any
 import anyio
 import click
 
-from pipeline import aftercare, documents, render, resolving, stories
+from pipeline import aftercare, documents, handover, locking, render, resolving, selecting, stories
 from pipeline.answers import Answer
-from pipeline.options import ADDRESS, JSON, OUTPUT, PROFILE, TARGET, command_line, options_of, taking
+from pipeline.jobs import FailureKind
+from pipeline.options import (
+    ADDRESS,
+    JSON,
+    MANIFEST,
+    OUTPUT,
+    PROFILE,
+    TARGET,
+    VARIABLES,
+    command_line,
+    options_of,
+    taking,
+)
 from pipeline.replies import answer_with, on_a_terminal
+
+_LOCK = click.option(
+    "--lock",
+    "lock_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="The lock; else it is MANIFEST's name with .lock.json, beside it.",
+)
 
 
 @click.command()
@@ -47,10 +67,11 @@ def resolve(
 
 
 @click.command()
-@taking(TARGET, JSON, OUTPUT)
-def verify(target: Path, as_json: bool, **options: Any) -> int:
-    """Read every finished video again and compare it, and its sidecar, with the ledger. Asks no server."""
-    found = aftercare.verify(target, options_of(**options))
+@taking(TARGET, JSON, OUTPUT, PROFILE)
+@_LOCK
+def verify(target: Path, as_json: bool, lock_file: Path | None, **options: Any) -> int:
+    """Read every finished video again and compare it with the ledger, and with the manifest's lock. Asks no server."""
+    found = aftercare.verify(target, options_of(**options), lock_file)
     answer_with(as_json, documents.verify_document, stories.verify, found)
     return found.exit_code
 
@@ -77,6 +98,84 @@ def audit(target: Path, as_json: bool, ids: Path | None, **options: Any) -> int:
     return found.exit_code
 
 
+@click.command()
+@taking(TARGET)
+@click.argument("jobs", nargs=-1)
+@click.option(
+    "--class",
+    "kinds",
+    multiple=True,
+    type=click.Choice([kind.value for kind in FailureKind]),
+    help="Only jobs that failed so. Repeatable.",
+)
+@click.option("--all", "everything", is_flag=True, help="Every failed job, but for those that a person gave up.")
+@taking(JSON, OUTPUT, PROFILE)
+def retry(
+    target: Path, jobs: tuple[str, ...], kinds: tuple[str, ...], everything: bool, as_json: bool, **options: Any
+) -> int:
+    """Mark failed or expired JOBS to be tried again. The next run spends; this does not."""
+    chosen = [FailureKind(kind) for kind in kinds]
+    work = partial(selecting.retry, target, options_of(**options), jobs, chosen, everything=everything)
+    answer_with(as_json, handover.marked_document, handover.marked, anyio.run(work))
+    return 0
+
+
+@click.command()
+@taking(TARGET)
+@click.argument("jobs", nargs=-1, required=True)
+@taking(JSON, OUTPUT, PROFILE)
+def reject(target: Path, jobs: tuple[str, ...], as_json: bool, **options: Any) -> int:
+    """Send finished JOBS back for another take, and keep the old files. The next run spends; this does not."""
+    found = anyio.run(selecting.reject, target, options_of(**options), jobs)
+    answer_with(as_json, handover.marked_document, handover.marked, found)
+    return 0
+
+
+@click.command()
+@taking(TARGET)
+@click.argument("jobs", nargs=-1, required=True)
+@click.option("--undo", is_flag=True, help="Take it back.")
+@taking(JSON, OUTPUT)
+def pick(target: Path, jobs: tuple[str, ...], undo: bool, as_json: bool, **options: Any) -> int:
+    """Mark the videos of finished JOBS as the ones chosen."""
+    found = anyio.run(partial(selecting.pick, target, options_of(**options), jobs, undo=undo))
+    answer_with(as_json, handover.marked_document, handover.marked, found)
+    return 0
+
+
+@click.command()
+@taking(MANIFEST)
+@click.option("--orphans", is_flag=True, help="Delete the videos that the manifest no longer asks for.")
+@click.option("--yes", is_flag=True, help="Delete without being asked.")
+@taking(JSON, OUTPUT, VARIABLES, PROFILE)
+def clean(manifest: Path, orphans: bool, as_json: bool, **options: Any) -> int:
+    """Show the finished videos that the manifest no longer asks for; delete them with --orphans."""
+    chosen = options_of(**options)
+    if orphans:
+        found = anyio.run(partial(selecting.clean, manifest, chosen, confirm=_confirm_deleting))
+    else:
+        found = selecting.orphans(manifest, chosen)
+    answer_with(as_json, handover.clean_document, handover.clean, found)
+    return 0
+
+
+@click.command()
+@taking(MANIFEST, JSON, OUTPUT, VARIABLES, PROFILE)
+@_LOCK
+def lock(manifest: Path, as_json: bool, lock_file: Path | None, **options: Any) -> int:
+    """Pin requests, images, models and the hashes of finished videos in a file beside the manifest."""
+    found = locking.lock(manifest, options_of(**options), lock_file)
+    answer_with(as_json, handover.locked_document, handover.locked, found)
+    return 0
+
+
+def _confirm_deleting(asked: selecting.Orphans) -> bool:
+    if not on_a_terminal():
+        return False
+    handover.clean(render.terminal(stderr=True), asked)
+    return click.confirm("Delete these?", default=False, err=True)
+
+
 def _confirm_once_more(asked: resolving.Spending) -> bool:
     if not on_a_terminal():
         return False
@@ -84,4 +183,4 @@ def _confirm_once_more(asked: resolving.Spending) -> bool:
     return click.confirm("Pay once more?", default=False, err=True)
 
 
-COMMANDS = (show, resolve, verify, rebuild, audit)
+COMMANDS = (show, resolve, verify, rebuild, audit, retry, reject, pick, clean, lock)

@@ -35,6 +35,10 @@ class RateLimiter:
         """Take the turn that is due now."""
         self._next = max(self._next, now) + self._interval
 
+    def held(self, now: float) -> float:
+        """Return for how many seconds no turn is given."""
+        return max(0.0, self._held_until - now)
+
     def hold(self, until: float) -> None:
         """Give no turn before this instant of ``anyio.current_time``. A shorter hold never ends a longer one."""
         self._held_until = max(self._held_until, until)
@@ -60,7 +64,7 @@ class Adaptive:
     FLOOR = 1 / 60
 
     def __init__(self, ceiling: float, learned: float | None = None) -> None:
-        self._ceiling = ceiling
+        self.ceiling = ceiling
         self._floor = min(self.FLOOR, ceiling)
         self.rate = ceiling if learned is None else min(max(learned, self._floor), ceiling)
         self._complaint = -math.inf
@@ -77,10 +81,10 @@ class Adaptive:
     def went_well(self, now: float) -> bool:
         """Note an answer without a complaint; True where the rate rises."""
         self._good_since = min(self._good_since, max(now, self._complaint))
-        if self.rate >= self._ceiling or now < self._good_since + 60.0:
+        if self.rate >= self.ceiling or now < self._good_since + 60.0:
             return False
         self._good_since = now
-        self.rate = min(self._ceiling, self.rate + self.STEP)
+        self.rate = min(self.ceiling, self.rate + self.STEP)
         return True
 
 
@@ -133,21 +137,21 @@ class Slots:
     """How many jobs are at the server. Those that are there already may take a slot beyond the limit."""
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._taken = 0
+        self.limit = limit
+        self.taken = 0
         self._changed = anyio.Event()
 
     def take(self) -> None:
-        self._taken += 1
+        self.taken += 1
 
     def release(self) -> None:
-        self._taken -= 1
+        self.taken -= 1
         self._changed.set()
         self._changed = anyio.Event()
 
     async def free(self) -> None:
         """Return when a slot is free. Who waited takes it before anything else happens."""
-        while self._taken >= self._limit:
+        while self.taken >= self.limit:
             await self._changed.wait()
 
 

@@ -1,19 +1,34 @@
 """The options that several commands share, and what they come to. No command is here."""
 
 import os
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from pipeline.breakers import Tolerance
 from pipeline.network import Network
 from pipeline.preparation import Options
 from pipeline.providers import Profiles
 
 FORMATS = ("text", "json", "github", "sarif")
+MODES = ("auto", "live", "plain", "none")
 
+_FILE = click.Path(dir_okay=False, path_type=Path)
 _F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def _tolerance(ctx: click.Context, param: click.Parameter, value: str | None) -> Tolerance | None:
+    """Return how many jobs may fail, from a whole number or a percentage."""
+    if value is None:
+        return None
+    found = re.fullmatch(r"(\d{1,9})|(\d{1,2}(?:\.\d{1,6})?|100)%", value, re.ASCII)
+    if found is None:
+        raise click.BadParameter(f"{value!r} is neither a number of jobs nor a percentage: 5, or 2.5%", ctx, param)
+    return Tolerance(int(found[1])) if found[1] else Tolerance(share=float(found[2]) / 100)
+
 
 JSON = click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 OUTPUT = click.option(
@@ -56,6 +71,34 @@ SPENDING = (
     click.option("--max-cost", type=click.FloatRange(min=0), metavar="N", help="Stop before the campaign costs more."),
     click.option("--price", type=click.FloatRange(min=0), metavar="N", help="What a second of video costs."),
 )
+TOLERANCE = (
+    click.option("--fail-fast", is_flag=True, help="Submit nothing more once a job of this run has failed."),
+    click.option(
+        "--max-failures",
+        callback=_tolerance,
+        metavar="N|P%",
+        help="Submit nothing more once more than N jobs, or P percent of at least ten that are over, have failed.",
+    ),
+)
+WATCHING = (
+    click.option(
+        "--progress",
+        "mode",
+        type=click.Choice(MODES),
+        default="auto",
+        show_default=True,
+        help="How the run is shown: a live table on a terminal, else plain lines.",
+    ),
+    click.option("--events", type=_FILE, metavar="FILE", help="Add a line of JSON to FILE for all that happens."),
+    click.option("--log", type=_FILE, metavar="FILE", help="Add a technical log to FILE, without key and prompts."),
+    click.option("--metrics", type=_FILE, metavar="FILE", help="Keep FILE up to date for Prometheus."),
+)
+CANARY = click.option(
+    "--canary",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Render the first N that are selected; then ask before the rest, or stop.",
+)
 FORMAT = (
     click.option(
         "--format",
@@ -89,15 +132,20 @@ def options_of(
     profile: Path | None = None,
     proxy: str | None = None,
     ca_file: Path | None = None,
+    fail_fast: bool = False,
+    max_failures: Tolerance | None = None,
     **others: Any,
 ) -> Options:
     """Return the options; ``others`` go by the same name here and there."""
     pairs = [text.partition("=") for text in variables]
     if any(not (name and equals) for name, equals, _ in pairs):
         raise click.UsageError("--var takes NAME=VALUE")
+    if fail_fast and max_failures is not None:
+        raise click.UsageError("--fail-fast and --max-failures exclude each other")
+    tolerance = Tolerance(0) if fail_fast else max_failures
     named = {name: value for name, _, value in pairs}
     profiles, network = Profiles(profile, _own_profiles()), Network(proxy, ca_file)
-    return Options(output, named, tuple(select), profiles=profiles, network=network, **others)
+    return Options(output, named, tuple(select), profiles=profiles, network=network, tolerance=tolerance, **others)
 
 
 def _own_profiles() -> Path | None:

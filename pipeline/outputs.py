@@ -1,4 +1,4 @@
-"""The campaign's ``videos/`` folder: the only module that writes videos and their sidecars.
+"""The campaign's ``videos/`` and ``rejected/``: the only module that writes videos and their sidecars.
 
 A file gets its name when it is whole, checked and synced, never before; a name that is taken is never overwritten.
 OSError becomes StorageError: a disk that refuses ends the run, and what is paid stays in the ledger.
@@ -9,17 +9,18 @@ import hashlib
 import json
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Self
+from typing import Any, Self
 
 from pipeline import mp4, sidecars
 from pipeline.errors import StorageError
 from pipeline.evidence import BadFile, Fetched, NoFile, Placed
 from pipeline.jobs import Failure, FailureKind, Job
+from pipeline.videos import parse_object
 
 _NEW = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -84,7 +85,8 @@ class Outputs:
     def __init__(self, campaign: Path) -> None:
         self._campaign = campaign
         self._mode = 0o666 & ~_umask()  # read once: reading it sets it, for all threads
-        self.videos = campaign / "videos"
+        self.videos = campaign / sidecars.FOLDER
+        self.rejected = campaign / sidecars.REJECTED
         self._synced: set[Path] = set()
 
     def make(self) -> None:
@@ -165,9 +167,50 @@ class Outputs:
                     return self._placed(replace(job, name=name), target).path
         raise AssertionError("unreachable: there is always another name")
 
+    def keep(self, job: Job) -> str | None:
+        """Let the file of a job that is done lie in ``rejected/`` too, with its sidecar, and return that path.
+
+        None where the job's file is neither here nor there. Called again after a crash, it goes on where it was.
+        """
+        source, sha256 = self._campaign / (job.path or ""), job.sha256 or ""
+        with storage_errors(source):
+            below = source.relative_to(self.videos).with_name(f"{_shortened(source.stem)}--{sha256[:8]}.mp4")
+            for target in _names(self.rejected / below):
+                self._make(target.parent)
+                if (_sha256(source) == sha256 and _link(source, target)) or _kept(target, job):
+                    path = self._relative(target)
+                    _write_sidecar(target.with_suffix(".json"), sidecars.record(job, path, was=job.path))
+                    sync_folder(target.parent)
+                    return path
+                if not os.path.lexists(target):
+                    break
+        return None
+
+    def lies(self, path: str) -> bool:
+        """Tell whether anything lies at the path, which is relative to the campaign."""
+        return os.path.lexists(self._campaign / path)
+
+    def has(self, path: str, sha256: str) -> bool:
+        """Tell whether a file with these bytes lies at the path, which is relative to the campaign."""
+        return _sha256(self._campaign / path) == sha256
+
+    def delete(self, path: str, sha256: str) -> bool:
+        """Take the name of a video and its sidecar away, where it is still this video; return whether it was.
+
+        The sidecar goes first: what a crash leaves is a video, which the next call knows by its hash.
+        """
+        video = self._campaign / path
+        with storage_errors(video):
+            if _sha256(video) != sha256:
+                return False
+            video.with_suffix(".json").unlink(missing_ok=True)
+            video.unlink()
+            sync_folder(video.parent)
+        return True
+
     def _placed(self, job: Job, name: Path) -> Placed:
         path = self._relative(name)
-        _write_sidecar(name.with_suffix(".json"), job, path)
+        _write_sidecar(name.with_suffix(".json"), sidecars.record(job, path))
         sync_folder(name.parent)
         return Placed(path)
 
@@ -175,7 +218,7 @@ class Outputs:
         """Make a folder of the campaign, and have its name on disk: a run that was killed may have made it."""
         if folder in self._synced:
             return
-        if folder != self.videos:
+        if folder not in {self.videos, self.rejected}:
             self._make(folder.parent)
         folder.mkdir(exist_ok=True)
         sync_folder(folder.parent)
@@ -221,6 +264,11 @@ def _names(final: Path) -> Iterator[Path]:
         yield final.with_stem(f"{final.stem}~{number}")
 
 
+def _shortened(stem: str) -> str:
+    """Return a name's beginning: with a hash, a number and a suffix behind it, a file can still have it."""
+    return stem.encode()[:180].decode(errors="ignore")
+
+
 def _link(source: Path, name: Path) -> bool:
     try:
         os.link(source, name, follow_symlinks=False)
@@ -247,12 +295,21 @@ def _sha256(path: Path) -> str | None:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _write_sidecar(path: Path, job: Job, video_path: str) -> None:
+def _kept(path: Path, job: Job) -> bool:
+    """Tell whether this is the job's video, rejected before: or one of the same bytes, of another job."""
+    try:
+        beside = parse_object(path.with_suffix(".json").read_bytes(), sidecars.MAX_BYTES)
+    except FileNotFoundError:
+        beside = {"video_id": job.video_id}
+    return _sha256(path) == job.sha256 and beside is not None and beside.get("video_id") == job.video_id
+
+
+def _write_sidecar(path: Path, record: Mapping[str, Any]) -> None:
     """Write what the ledger knows beside the video: the second copy of the truth."""
     part = path.with_name(f".{path.name}.part")
     part.unlink(missing_ok=True)
     with os.fdopen(os.open(part, os.O_WRONLY | _NEW, 0o666), "w", encoding="utf-8") as file:
-        json.dump(sidecars.record(job, video_path), file, indent=2, ensure_ascii=False)
+        json.dump(record, file, indent=2, ensure_ascii=False)
         file.write("\n")
         file.flush()
         os.fsync(file.fileno())

@@ -1,10 +1,11 @@
-"""Tables in Parquet files, row by row. The only module that knows pyarrow, which is an extra.
+"""Tables in Parquet files, read and written row by row. The only module that knows pyarrow, which is an extra.
 
 The place of a cell is the number of its row as the line, and of its column as the column: the file has no others.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from pipeline.document import Place
@@ -14,6 +15,8 @@ from pipeline.tables import Header, Item, Number, Row, Table, table
 SUFFIX = ".parquet"
 _AT_ONCE = 1000
 """Rows that are in memory at the same time."""
+_IN_A_GROUP = 10_000
+"""Rows of a file that is written, which are in memory and in a row group together."""
 
 
 def read(source: BinaryIO, *, file: str) -> Table | list[Problem]:
@@ -44,6 +47,38 @@ def read(source: BinaryIO, *, file: str) -> Table | list[Problem]:
             yield Place(file, 1, 1).problem("table-syntax", message, "write it anew")
 
     return table(items(), file, lambda row, column: (0, [*row.cells].index(column) + 1))
+
+
+class Writer:
+    """Writes a file of rows whose columns have these types: str, int, float or bool. Close it."""
+
+    def __init__(self, path: Path, columns: Mapping[str, type]) -> None:
+        """Raises UsageError where pyarrow is not installed."""
+        try:  # an extra, and slow to import
+            import pyarrow as pa  # noqa: PLC0415
+            from pyarrow.parquet import ParquetWriter  # noqa: PLC0415
+        except ImportError as error:
+            raise UsageError(f'{error}: an export to Parquet needs pip install "callsheet[parquet]"') from error
+        kinds = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
+        fields = [pa.field(name, kinds[kind], nullable=False) for name, kind in columns.items()]
+        self._schema = pa.schema(fields)
+        self._table = pa.Table
+        self._writer = ParquetWriter(path, self._schema)
+        self._rows: list[Mapping[str, Any]] = []
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        self._rows.append(row)
+        if len(self._rows) == _IN_A_GROUP:
+            self._flush()
+
+    def close(self) -> None:
+        self._flush()
+        self._writer.close()
+
+    def _flush(self) -> None:
+        if self._rows:
+            self._writer.write_table(self._table.from_pylist(self._rows, self._schema))
+            self._rows.clear()
 
 
 def _cell(cell: Any) -> Any:

@@ -105,8 +105,12 @@ def compare(
         fate, reason = _REASONS[job.state]
         if job.state is State.PLANNED and spec.name not in selected:
             fate, reason = Fate.LEAVE, _left(spec)
+        elif job.state is State.PLANNED and job.approvals:
+            kind = job.failure.kind if job.failure else None
+            reason = f"tried once more, after {kind}" if kind else "another take: the last one was rejected"
         elif job.state is State.DONE and (job.name, job.request_hash) in missing:
-            fate, reason = Fate.CONTINUE, "its file is gone from the disk: to be downloaded again"
+            gone = "was deleted" if job.path is None else "is gone from the disk"
+            fate, reason = Fate.CONTINUE, f"its file {gone}: to be downloaded again, where the server still has it"
         elif job.state in {State.EXPIRED, State.LOST} and (job.name, job.request_hash) in back:
             fate, reason = Fate.CONTINUE, "its file is on the disk again"
         elif job.state in OVER and spec.name in selected and again(job):
@@ -139,6 +143,8 @@ def _orphan(job: Job) -> Item:
     fate, reason = _REASONS[job.state]
     if fate is Fate.SUBMIT or job.state in OVER | {State.DONE}:
         fate = Fate.LEAVE
+    if job.state is State.DONE and job.path is None:
+        reason = "its file was deleted"
     return Item(job.name, fate, f"not in the manifest any more; {reason}", None, job)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import files
+from pipeline.breakers import Tolerance
 from pipeline.credential import Secret, find_key
 from pipeline.decisions import may_be_sent_again
 from pipeline.errors import UsageError
@@ -56,6 +57,7 @@ class Options:
     price: float | None = None
     takeover: bool = False
     grace: float = 25.0
+    tolerance: Tolerance | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,14 +192,14 @@ def selection(specs: Sequence[Spec], options: Options) -> frozenset[str]:
     those that are drawn in its place.
     """
     for word in options.select:
-        if not any(_fits(spec, word) for spec in specs):
+        if not any(fits(spec, word) for spec in specs):
             raise UsageError(f"--select {word!r} fits no job")
     if options.no_submit:
         return frozenset()
     chosen = [
         spec.name
         for spec in specs
-        if spec.enabled and (not options.select or any(_fits(spec, word) for word in options.select))
+        if spec.enabled and (not options.select or any(fits(spec, word) for word in options.select))
     ]
     if options.sample is not None and options.sample < len(chosen):
         drawn = frozenset(nsmallest(options.sample, chosen, key=partial(_lot, options.seed)))
@@ -209,7 +211,8 @@ def _lot(seed: int, name: str) -> bytes:
     return hashlib.sha256(f"{seed}:{name}".encode()).digest()
 
 
-def _fits(spec: Spec, word: str) -> bool:
+def fits(spec: Spec | Job, word: str) -> bool:
+    """Tell whether a word of ``--select``, a pattern of names or ``tag:`` and a tag, means this job."""
     kind, _, tag = word.partition(":")
     return (
         tag in spec.tags

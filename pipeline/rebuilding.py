@@ -5,6 +5,7 @@ What the old ledger alone knew is lost with it: what was paid and never arrived.
 
 import os
 import shutil
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from pipeline import shipped, sidecars
 from pipeline.blocking import Blocking
 from pipeline.custody import Custody, sidecar_path
 from pipeline.errors import LedgerError, StorageError, UsageError
-from pipeline.jobs import Job
+from pipeline.jobs import Job, Spec
 from pipeline.ledger import rescue
 from pipeline.ledger.store import SqliteLedger
 from pipeline.profile import Profile
@@ -43,14 +44,16 @@ class LeftOut:
 class Rebuilt:
     """What a new ledger was made of. ``copies`` are videos of its jobs under other names.
 
-    ``rescued`` are names and ids of jobs that a run had to write down beside the ledger and that have no sidecar: paid,
-    and at the server. ``provider`` is known where the jobs' address is that of one profile.
+    ``again`` are jobs whose last take was rejected: another one is to be paid for. ``rescued`` are names and ids of
+    jobs that a run had to write down beside the ledger and that have no sidecar: paid, and at the server. ``provider``
+    is known where the jobs' address is that of one profile.
     """
 
     name: str
     path: str
     provider: str | None
     jobs: tuple[str, ...]
+    again: tuple[str, ...]
     left_out: tuple[LeftOut, ...]
     copies: tuple[LeftOut, ...]
     rescued: tuple[tuple[str, str], ...]
@@ -61,12 +64,28 @@ class Rebuilt:
 
 
 @dataclass(frozen=True, slots=True)
+class _Told:
+    """What the sidecars tell of one job: of its video, and of those that were rejected."""
+
+    believed: Sidecar | None
+    rejected: tuple[Sidecar, ...] = ()
+
+    @property
+    def spec(self) -> Spec:
+        return (self.believed or self.rejected[-1]).spec
+
+
+@dataclass(frozen=True, slots=True)
 class _Sorted:
     """Sidecars that a ledger can be made of, and the others."""
 
-    believed: tuple[Sidecar, ...]
+    told: tuple[_Told, ...]
     copies: tuple[LeftOut, ...]
     left_out: tuple[LeftOut, ...]
+
+    @property
+    def sidecars(self) -> list[Sidecar]:
+        return [one for told in self.told for one in (told.believed, *told.rejected) if one is not None]
 
 
 async def rebuild(
@@ -86,27 +105,28 @@ async def rebuild(
     """
     _refuse_unless_gone(ledger)
     found = _sorted_out(folder)
-    if not found.believed:
+    if not found.told:
         why = "".join(f"; {one.path}: {one.reason}" for one in found.left_out[:1])
         raise UsageError(f"{folder / sidecars.FOLDER} holds no sidecar that a ledger could be made of{why}")
-    settings = _settings(name, found.believed, profiles)
+    settings = _settings(name, found.sidecars, profiles)
     with _nursery(folder) as nursery:
         unborn = nursery / ledger.name
         with closing(SqliteLedger.create_or_open(unborn, now=now, blocking=blocking)) as new:
-            await new.enrol([one.spec for one in found.believed], settings=settings)
-            for first in range(0, len(found.believed), _AT_ONCE):
+            await new.enrol([one.spec for one in found.told], settings=settings)
+            for first in range(0, len(found.told), _AT_ONCE):
                 async with anyio.create_task_group() as group:
-                    for one in found.believed[first : first + _AT_ONCE]:
+                    for one in found.told[first : first + _AT_ONCE]:
                         group.start_soon(_tell, new, one)
         _publish(unborn, ledger)
     return Rebuilt(
         name=name,
         path=str(folder),
         provider=settings.get("provider"),
-        jobs=tuple(one.spec.name for one in found.believed),
+        jobs=tuple(one.spec.name for one in found.told if one.believed),
+        again=tuple(one.spec.name for one in found.told if not one.believed),
         left_out=found.left_out,
         copies=found.copies,
-        rescued=_rescued(ledger, rescue_folders, found.believed),
+        rescued=_rescued(ledger, rescue_folders, found.sidecars),
     )
 
 
@@ -149,36 +169,50 @@ def _publish(unborn: Path, ledger: Path) -> None:
     unborn.rename(ledger)
 
 
-async def _tell(ledger: SqliteLedger, sidecar: Sidecar) -> None:
-    job = Job.planned(sidecar.spec)
-    for event in sidecars.history(sidecar):
+async def _tell(ledger: SqliteLedger, told: _Told) -> None:
+    job = Job.planned(told.spec)
+    for event in sidecars.history(told.believed, told.rejected):
         job = await ledger.record(job, event)
 
 
 def _sorted_out(folder: Path) -> _Sorted:
     """Believe the sidecars that agree with their videos: of each job, and of each id, the one written last."""
-    agreeing, left_out = _agreeing(folder)
+    agreeing, left_out = _agreeing(folder, sidecars.FOLDER)
     believed: dict[str, Sidecar] = {}
     copies: list[LeftOut] = []
     keys: dict[tuple[str, str], Sidecar] = {}
-    for _, one in sorted(agreeing, key=lambda pair: (-pair[0], pair[1].path)):
+    for one in agreeing:
         other = believed.get(one.facts["video_id"]) or keys.get(one.key)
         if other is None:
             believed[one.facts["video_id"]] = keys[one.key] = one
         elif one.facts["request_hash"] == other.facts["request_hash"]:
-            copies.append(LeftOut(one.path, f"it is a video of {other.spec.name}, whose file is {other.path}"))
+            copies.append(_copy(one, other))
         else:
             left_out.append(LeftOut(one.path, f"its sidecar claims the id of {other.spec.name}'s video"))
+    rejected, unfit = _agreeing(folder, sidecars.REJECTED)
+    takes = defaultdict[tuple[str, str], list[Sidecar]](list)
+    same = {one.facts["request_hash"]: one.key for one in keys.values()}
+    for one in reversed(rejected):  # in the order in which they were rejected
+        other = believed.setdefault(one.facts["video_id"], one)
+        if other is one:  # a job may have got another name since
+            takes[one.key if one.key in keys else same.get(one.facts["request_hash"], one.key)].append(one)
+        else:
+            copies.append(_copy(one, other))
     # In the order of their names, which says more than that of the disk.
-    return _Sorted(tuple(sorted(believed.values(), key=lambda one: one.key)), tuple(copies), tuple(left_out))
+    told = tuple(_Told(keys.get(key), tuple(takes[key])) for key in sorted({*keys, *takes}))
+    return _Sorted(told, tuple(copies), (*left_out, *unfit))
 
 
-def _agreeing(folder: Path) -> tuple[list[tuple[float, Sidecar]], list[LeftOut]]:
-    """Return the sidecars that agree with themselves and their videos, with when they were written, and the others."""
+def _copy(one: Sidecar, other: Sidecar) -> LeftOut:
+    return LeftOut(one.path, f"it is a video of {other.spec.name}, whose file is {other.path}")
+
+
+def _agreeing(folder: Path, where: str) -> tuple[list[Sidecar], list[LeftOut]]:
+    """Return the sidecars that agree with themselves and their videos, written last first, and the others."""
     findings = checker(shipped.schema("sidecar"))
     agreeing: list[tuple[float, Sidecar]] = []
     left_out: list[LeftOut] = []
-    with Custody(folder) as custody:
+    with Custody(folder, where) as custody:
         names = set(custody.files())
         for name in sorted(names):
             if name.endswith(".mp4") and sidecar_path(name) not in names:
@@ -190,7 +224,7 @@ def _agreeing(folder: Path) -> tuple[list[tuple[float, Sidecar]], list[LeftOut]]
                     )
                 except _Disbelief as why:
                     left_out.append(LeftOut(name, str(why)))
-    return agreeing, left_out
+    return [one for _, one in sorted(agreeing, key=lambda pair: (-pair[0], pair[1].path))], left_out
 
 
 class _Disbelief(Exception):

@@ -30,6 +30,7 @@ from pipeline.preparation import Prepared
 from pipeline.rules import Rule
 from pipeline.sayings import masked
 from pipeline.summary import Estimate, Status
+from pipeline.trial import Trial
 
 _ESCAPED = {**neutral.WRITTEN_OUT, ord("\n"): "⏎", ord("\r"): "", ord("\t"): " "}
 
@@ -211,6 +212,15 @@ def ended(console: Console, end: Ended, manifest: Path, blamed: Mapping[str, Bla
         console.print(Text(f"Some jobs wait for a person: see `callsheet resolve {safe(manifest)}`.", "yellow"))
     console.print(f"Videos   {safe(found.path)}/videos")
     console.print(f"Ledger   {safe(found.path)}/ledger.db")
+
+
+def canary(console: Console, end: Ended, found: Trial) -> None:
+    """Print what came first, where to look at it, and what the rest would be."""
+    first = count(len(found.first.prepared.selected), "video")
+    console.print(Text(f"The first {first} of {safe(end.status.name)} can be looked at.", "bold"))
+    console.print(f"Videos   {safe(end.status.path)}/videos")
+    console.print(f"The rest: {count(found.rest, 'job')}, {_money(found.cost)}")
+    console.print("To render it without being asked, give the same command without --canary.")
 
 
 def _first_expiry(found: Status) -> str:

@@ -190,10 +190,10 @@ async def _recorded(ledger: SqliteLedger, job: Job, answer: Answer, video: Video
         doubted = next_action(job, Found(), Moment(time.time()), Policy())
         assert isinstance(doubted, Event)  # noqa: S101  # the only thing that is decided about it
         job = await ledger.record(job, doubted)
-    return await ledger.record(job, answers.event(answer, job, by=_person(), now=time.time(), video=video))
+    return await ledger.record(job, answers.event(answer, job, by=person(), now=time.time(), video=video))
 
 
-def _person() -> str:
+def person() -> str:
     """Return who answers: user and machine."""
     try:
         user = getpass.getuser()

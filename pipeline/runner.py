@@ -21,6 +21,7 @@ from pipeline.ledger import BudgetReached, DuplicateVideo, Ledger
 from pipeline.limits import Slots
 from pipeline.policies import Policy
 from pipeline.steps import STEPS, Tools
+from pipeline.tally import Gauges
 
 Observer = Callable[[Job, Event, Job], None]
 """Called with a job before, an event that is on disk now, and the job after."""
@@ -64,6 +65,22 @@ class Run:
             async with anyio.create_task_group() as group:
                 met = await self._start_paid(group) | await self._start_missing(group)
                 await self._start_planned(group, met)
+
+    def gauges(self) -> Gauges:
+        """Return what the run is at."""
+        tools, signals = self.tools, self.tools.signals
+        return Gauges(
+            rate=tools.pace.rate * 60,
+            most_rate=tools.pace.ceiling * 60,
+            paused=tools.submits.held(anyio.current_time()),
+            in_flight=self.slots.taken,
+            most_in_flight=self.slots.limit,
+            downloads=signals.downloads,
+            most_downloads=tools.downloads.number,
+            received=signals.received,
+            unheard=signals.contact.failures,
+            stop=signals.stop,
+        )
 
     async def _start_paid(self, group: TaskGroup) -> set[_Key]:
         # All are read before the first one moves: a job must not be met again in its next state.
@@ -136,6 +153,7 @@ class Run:
                 if not holds_slot:
                     break
         self._note_unfetched(job, evidence)
+        self.tools.signals.over(job)
         if posting:
             self.tools.posts.release()
         if holds_slot:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from pipeline.events import Accepted, Completed, Doubted, Event, Intended, Published, Resubmitted, Verified
+from pipeline.events import Accepted, Completed, Doubted, Event, Intended, Published, Rejected, Resubmitted, Verified
 from pipeline.jobs import Failure, FailureKind, Job, Spec, canonical_json
 from pipeline.videos import parse_object
 
@@ -18,6 +18,9 @@ MAX_BYTES = 64 << 20
 
 FOLDER = "videos"
 """The folder of the campaign that holds the videos, each with its sidecar."""
+
+REJECTED = "rejected"
+"""The folder of the campaign that holds the videos of which a person wanted another take, each with its sidecar."""
 
 Check = Callable[[Any], Sequence[str]]
 """Returns what in a value breaks ``schemas/sidecar.schema.json``, in words."""
@@ -46,11 +49,15 @@ _MAY_DIFFER = frozenset({"tags", "metadata"})
 
 @dataclass(frozen=True, slots=True)
 class Sidecar:
-    """A sidecar that agrees with itself: the job it speaks of, and what the file beside it must be."""
+    """A sidecar that agrees with itself: the job it speaks of, and what the file beside it must be.
+
+    ``was`` is where the video of a rejected take lay before.
+    """
 
     spec: Spec
     path: str
     facts: Mapping[str, Any]
+    was: str | None = None
 
     @property
     def key(self) -> tuple[str, str]:
@@ -58,12 +65,16 @@ class Sidecar:
         return self.spec.name, self.facts["request_hash"]
 
 
-def record(job: Job, path: str) -> dict[str, Any]:
-    """Return what a video's sidecar says. ``path`` is the video's, relative to the campaign."""
+def record(job: Job, path: str, *, was: str | None = None) -> dict[str, Any]:
+    """Return what a video's sidecar says. ``path`` is the video's, relative to the campaign.
+
+    ``was`` is where it lay, if it was rejected.
+    """
     return {
         "schema_version": 1,
         "job": job.name,
         "path": path,
+        **({} if was is None else {"was": was}),
         "request": dict(job.request),
         "tags": list(job.tags),
         "metadata": dict(job.metadata),
@@ -94,12 +105,21 @@ def read(data: bytes, path: str, check: Check) -> Sidecar | str:
     flaw = _flaw(found, path, check)
     if flaw is not None:
         return flaw
-    output = str(PurePosixPath(path).relative_to(FOLDER))
+    was, folder = found.get("was"), PurePosixPath(path).parts[0]
+    if (was is None) == (folder == REJECTED) or (was is not None and not _is_of_a_video(was)):
+        return f"it does not speak of a video in {folder}/"
+    output = str(PurePosixPath(was or path).relative_to(FOLDER))
     take = int(found["job"].rpartition("#")[2])
     spec = Spec(found["job"], take, found["request"], output, path, tuple(found["tags"]), found["metadata"])
     if spec.request_hash != found["request_hash"]:
         return "its request_hash is not that of its request and take"
-    return Sidecar(spec, path, {**{name: found.get(name) for name in _FACTS}, "warnings": tuple(found["warnings"])})
+    facts = {name: found.get(name) for name in _FACTS}
+    return Sidecar(spec, path, {**facts, "warnings": tuple(found["warnings"])}, was)
+
+
+def _is_of_a_video(path: str) -> bool:
+    first, *rest = path.split("/")
+    return first == FOLDER and path.endswith(".mp4") and not {"", ".", "..", ".mp4"} & {*rest}
 
 
 def _flaw(found: Mapping[str, Any], path: str, check: Check) -> str | None:
@@ -113,20 +133,43 @@ def _flaw(found: Mapping[str, Any], path: str, check: Check) -> str | None:
     return None if found["path"] == path else f"it speaks of another file: {found['path']}"
 
 
-def history(sidecar: Sidecar) -> Iterator[Event]:
-    """Yield the events that lead a planned job to where the sidecar says it is.
+def history(sidecar: Sidecar | None, rejected: Sequence[Sidecar] = ()) -> Iterator[Event]:
+    """Yield the events that lead a planned job to where its sidecars say it is.
 
-    Of attempts before the last one only their number and their cost are known.
+    ``rejected`` are those of its earlier takes; without a ``sidecar`` another one is still to be made. Of other
+    attempts before the last one only their number and their cost are known.
     """
-    facts, path = sidecar.facts, sidecar.path
-    sent = {name: facts[name] for name in ("idempotency_key", "base_url", "key_fingerprint", "intended_at")}
-    for number in range(1, facts["approvals"] + 1):
-        yield Intended(**sent, attempt=number, price=facts["sunk"] if number == 1 else 0.0)
+    takes = {one.facts["approvals"]: one for one in rejected}
+    last = max(takes) + 1 if sidecar is None else sidecar.facts["approvals"]
+    sunk = 0.0
+    for number in range(last):
+        take = takes.get(number)
+        if take is not None:
+            yield from _made(take)
+            sunk += take.facts["price"] or 0.0
+            kept = {"was": take.was or "", "kept": take.path, "kept_sha256": take.facts["sha256"]}
+            yield Rejected(by="the sidecar", approvals=number + 1, sunk=sunk, **kept)
+            continue
+        later = takes[min(known for known in takes if known > number)] if max(takes, default=-1) > number else sidecar
+        assert later is not None  # noqa: S101  # without a sidecar the last one is a take
+        price = max(0.0, later.facts["sunk"] - sunk)
+        yield Intended(**_sent(later), attempt=number + 1, price=price)
         yield Doubted(failure=Failure(FailureKind.AMBIGUOUS, "an earlier attempt; only its cost is known"))
-        yield Resubmitted(by="the sidecar", approvals=number, sunk=facts["sunk"])
-    yield Intended(**sent, attempt=facts["attempt"], price=facts["price"])
-    word = facts["status"] or ""
+        sunk += price
+        yield Resubmitted(by="the sidecar", approvals=number + 1, sunk=sunk)
+    if sidecar is not None:
+        yield from _made(sidecar)
+
+
+def _made(sidecar: Sidecar) -> Iterator[Event]:
+    """Yield the events of the attempt that led to this video."""
+    facts, word = sidecar.facts, sidecar.facts["status"] or ""
+    yield Intended(**_sent(sidecar), attempt=facts["attempt"], price=facts["price"])
     yield Accepted(video_id=facts["video_id"], submitted_at=facts["submitted_at"], status=word)
     yield Completed(status=word, expires_at=facts["expires_at"])
     yield Verified(sha256=facts["sha256"], bytes=facts["bytes"], warnings=facts["warnings"])
-    yield Published(path=path)
+    yield Published(path=sidecar.was or sidecar.path)
+
+
+def _sent(sidecar: Sidecar) -> dict[str, Any]:
+    return {name: sidecar.facts[name] for name in ("idempotency_key", "base_url", "key_fingerprint", "intended_at")}

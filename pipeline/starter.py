@@ -1,5 +1,6 @@
-"""The only module that writes manifests, with the schema that editors read beside a first one, and profiles."""
+"""The only module that writes manifests, their locks, and profiles; and the schema that editors read beside one."""
 
+import os
 from pathlib import Path
 
 from pipeline.errors import UsageError
@@ -33,6 +34,19 @@ def write_new(path: Path, text: str) -> None:
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def write_over(path: Path, text: str) -> None:
+    """Write a file whole, or leave the one that is there. Raises UsageError where it cannot be written."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        with part.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror}") from error
 

@@ -289,7 +289,7 @@ async def _fetch(tools: Tools, job: Job) -> DownloadOutcome:
     async with tools.downloads.place(inf if job.expires_at is None else job.expires_at):
         began = anyio.current_time()
         with signals.finishing(), await tools.blocking(lambda: tools.outputs.part(job)) as part:
-            received = await tools.client.download(job.video_id, part.write, most=most)
+            received = await tools.client.download(job.video_id, partial(_keep, signals, part), most=most)
             if isinstance(received, Received):
                 outcome = await tools.blocking(lambda: part.seal(job))
             else:
@@ -297,6 +297,11 @@ async def _fetch(tools: Tools, job: Job) -> DownloadOutcome:
                 outcome = received
         signals.downloaded(anyio.current_time() - began)
     return outcome
+
+
+def _keep(signals: Signals, part: Part, data: bytes) -> None:
+    signals.received += len(data)
+    part.write(data)
 
 
 async def _place(tools: Tools, job: Job, moment: Moment) -> Placed | NoFile:

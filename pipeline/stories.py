@@ -11,7 +11,8 @@ from rich.text import Text
 from pipeline.aftercare import Shown, Story, Verified
 from pipeline.answers import Answer, Question
 from pipeline.audits import Audit, Surplus, total
-from pipeline.documents import answer_command, utc
+from pipeline.clock import utc
+from pipeline.documents import answer_command
 from pipeline.jobs import Job
 from pipeline.ledger.reading import Entry
 from pipeline.rebuilding import LeftOut, Rebuilt
@@ -80,7 +81,7 @@ def spending(console: Console, asked: Spending) -> None:
 
 
 def verify(console: Console, found: Verified) -> None:
-    """Print every difference between the files and the ledger."""
+    """Print every difference between the files, the ledger, the lock and the manifest."""
     for fault in found.faults[:_SHOWN_AT_MOST]:
         console.print(
             Text.assemble(
@@ -91,17 +92,27 @@ def verify(console: Console, found: Verified) -> None:
             )
         )
     _rest(console, found.faults)
+    for one in found.differences[:_SHOWN_AT_MOST]:
+        head = f"{safe(one.job, 60)}: {safe(one.name)}" if one.job else safe(one.name)
+        console.print(Text.assemble(("  ", ""), (f"{one.about:17} ", "red"), f"{head}: {safe(one.message, 500)}"))
+    _rest(console, found.differences)
     if found.unknown:
         console.print(f"Files that no job has: {_some(found.unknown)}. They are left alone.")
     wrong = len({fault.job for fault in found.faults})
     verdict = f"{count(wrong, 'job')} with a difference" if wrong else "all as recorded"
+    if found.differences:
+        verdict += f", {count(len(found.differences), 'difference')} from what was locked"
+    if found.lock is not None:
+        console.print(f"Held against {safe(found.lock.path)}{'' if found.ledger else '; there is no ledger'}.")
     read = f"{count(found.videos, 'video')}, {found.bytes:,} bytes"
-    console.print(Text(f"{read}: {verdict}.", "bold red" if wrong else "bold"))
+    console.print(Text(f"{read}: {verdict}.", "bold red" if found.exit_code else "bold"))
 
 
 def rebuild(console: Console, found: Rebuilt) -> None:
     """Print what the new ledger has, what it has not, and what nobody can know any more."""
     console.print(Text(f"A new ledger with {count(len(found.jobs), 'finished job')}.", "bold"))
+    if found.again:
+        console.print(f"The last take was rejected of {_some(found.again)}: the next run pays for another one.")
     for words, some in (("Left out", found.left_out), ("Also there", found.copies)):
         _left_out(console, words, some)
     for job, video_id in found.rescued[:_SHOWN_AT_MOST]:

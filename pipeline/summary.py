@@ -6,13 +6,13 @@ The shapes are promised in ``schemas/status.schema.json``, ``run.schema.json``, 
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
 from typing import Any
 
 from pipeline.document import Place
 from pipeline.errors import Problem
-from pipeline.jobs import DOUBTFUL, FOR_A_PERSON, OVER, PAID, FailureKind, Job, State
+from pipeline.jobs import DOUBTFUL, FOR_A_PERSON, OVER, PAID, Failure, FailureKind, Job, State
 from pipeline.plan import Fate, Item, Plan
 
 _UNFINISHED = frozenset(State) - OVER - FOR_A_PERSON - {State.DONE}
@@ -20,13 +20,17 @@ _UNFINISHED = frozenset(State) - OVER - FOR_A_PERSON - {State.DONE}
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """A campaign as its ledger has it. ``path`` is its absolute folder."""
+    """A campaign as its ledger has it. ``path`` is its absolute folder.
+
+    ``before`` says, by name and request's hash, why jobs failed that are being tried once more and have no end yet.
+    """
 
     name: str
     path: str
     currency: str | None
     jobs: tuple[Job, ...]
     budget: float | None = None
+    before: Mapping[tuple[str, str], Failure] = field(default_factory=dict)
 
     @property
     def counts(self) -> dict[State, int]:
@@ -35,19 +39,24 @@ class Status:
         return {state: counted[state] for state in State}
 
     @property
+    def orphans(self) -> tuple[Job, ...]:
+        """The finished jobs that the manifest of the last run did not ask for, and whose files may be there."""
+        return tuple(job for job in self.jobs if job.orphaned and job.state is State.DONE and job.path is not None)
+
+    @property
     def spent(self) -> float:
         """What the jobs that the server accepted cost, as far as prices are known, and what was tried before."""
-        return sum(job.sunk + (job.price or 0.0) * _accepted(job) for job in self.jobs)
+        return sum(map(spent_on, self.jobs))
 
     @property
     def in_doubt(self) -> float:
         """What the jobs cost that may have been accepted."""
-        return sum(job.price or 0.0 for job in self.jobs if _doubtful(job))
+        return sum(map(in_doubt_for, self.jobs))
 
     @property
     def unknown_price_jobs(self) -> int:
         """How many jobs cost something that nobody knows, now or before they were paid for once more."""
-        return sum(job.price is None for job in self.jobs if _accepted(job) or _doubtful(job) or job.approvals)
+        return sum(map(costs_unknown, self.jobs))
 
     def exit_code(self, selected: frozenset[str]) -> int:
         """Return how a run that was not stopped has ended: 3, 69, 1 or 0, the first that holds.
@@ -56,11 +65,14 @@ class Status:
         """
         if any(job.state in FOR_A_PERSON for job in self.jobs):
             return 3
-        ours = [job for job in self.jobs if not job.orphaned]
-        waiting = [job for job in self.jobs if job.state in _UNFINISHED]
-        if any(job.state is not State.PLANNED or (not job.orphaned and job.name in selected) for job in waiting):
+        if self.is_unfinished(selected):
             return 69
-        return int(any(job.state in OVER for job in ours))
+        return int(any(job.state in OVER for job in self.jobs if not job.orphaned))
+
+    def is_unfinished(self, selected: frozenset[str]) -> bool:
+        """Tell whether a run would go on with a job."""
+        waiting = [job for job in self.jobs if job.state in _UNFINISHED]
+        return any(job.state is not State.PLANNED or (not job.orphaned and job.name in selected) for job in waiting)
 
 
 def status_document(status: Status) -> dict[str, Any]:
@@ -77,7 +89,7 @@ def status_document(status: Status) -> dict[str, Any]:
             "budget": status.budget,
             "unknown_price_jobs": status.unknown_price_jobs,
         },
-        "jobs": [_job_document(job) for job in status.jobs],
+        "jobs": [_job_document(job, status.before.get((job.name, job.request_hash))) for job in status.jobs],
     }
 
 
@@ -125,6 +137,21 @@ def plan_document(name: str, path: str, provider: str, plan: Plan, cost: Estimat
     }
 
 
+def spent_on(job: Job) -> float:
+    """Return what the server was paid for the job as far as prices are known, earlier attempts included."""
+    return job.sunk + (job.price or 0.0) * _accepted(job)
+
+
+def in_doubt_for(job: Job) -> float:
+    """Return what may have been paid for the job's last attempt, and nobody knows whether."""
+    return (job.price or 0.0) * _doubtful(job)
+
+
+def costs_unknown(job: Job) -> bool:
+    """Tell whether the job costs something, or may, that nobody knows."""
+    return job.price is None and (_accepted(job) or _doubtful(job) or job.approvals > 0)
+
+
 def _accepted(job: Job) -> bool:
     return job.state in PAID or job.video_id is not None
 
@@ -132,11 +159,10 @@ def _accepted(job: Job) -> bool:
 def _doubtful(job: Job) -> bool:
     """Tell whether the job may have been paid, and nobody knows: what a person gave up in doubt stays so."""
     given_up = job.failure is not None and job.failure.kind is FailureKind.ABANDONED
-    return job.state in DOUBTFUL or (given_up and job.video_id is None)
+    return job.state in DOUBTFUL or (given_up and job.state is State.FAILED and job.video_id is None)
 
 
-def _job_document(job: Job) -> dict[str, Any]:
-    failure = job.failure
+def _job_document(job: Job, before: Failure | None) -> dict[str, Any]:
     return {
         "job": job.name,
         "state": job.state.value,
@@ -147,15 +173,14 @@ def _job_document(job: Job) -> dict[str, Any]:
         "sha256": job.sha256,
         "bytes": job.bytes,
         "cost": job.price if _accepted(job) else None,
-        "error": failure
-        and {
-            "kind": failure.kind.value,
-            "message": failure.message,
-            "code": failure.code,
-            "param": failure.param,
-        },
+        "error": _failure_document(job.failure),
+        "error_before": _failure_document(before),
         "warnings": list(job.warnings),
     }
+
+
+def _failure_document(failure: Failure | None) -> dict[str, Any] | None:
+    return None if failure is None else {name: getattr(failure, name) for name in ("kind", "message", "code", "param")}
 
 
 def _item_document(item: Item) -> dict[str, Any]:

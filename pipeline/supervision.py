@@ -3,7 +3,7 @@
 import os
 import signal
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Protocol
+from dataclasses import dataclass
 
 import anyio
 
@@ -11,44 +11,45 @@ from pipeline.breakers import Signals
 from pipeline.errors import CallsheetError
 from pipeline.events import Event
 from pipeline.jobs import Job
-from pipeline.summary import Status
+from pipeline.onlookers import Begun, Progress
+from pipeline.tally import Gauges
 
 
-class Progress(Protocol):
-    """Shows a run to people. Nothing that it does may reach back into the run."""
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """Tells of a run, with sums that are up to date before anybody hears of it."""
 
-    interval: float
-    """Seconds between two beats."""
+    begun: Begun
+    progress: Progress
 
-    def note(self, text: str) -> None:
-        """Something that people should know before the run starts."""
-        ...
+    def observe(self, before: Job, event: Event, after: Job) -> None:
+        self.begun.tally.observe(before, event, after, self.begun.now())
+        self.progress.observe(before, event, after)
 
-    def started(self, status: Status) -> None: ...
-    def observe(self, before: Job, event: Event, after: Job) -> None: ...
-    def beat(self) -> None: ...
-    def stopping(self, downloads: int) -> None:
-        """A signal came: submissions are being recorded, and so many downloads finished."""
-        ...
-
-    def left(self) -> None:
-        """The run leaves without waiting any longer."""
-        ...
+    def at(self, gauges: Gauges) -> Gauges:
+        """Take what the run is at, and return it."""
+        self.begun.tally.beat(gauges, self.begun.now())
+        return gauges
 
 
 async def attended(
-    work: Callable[[], Awaitable[None]], signals: Signals, progress: Progress, *, grace: float
+    work: Callable[[], Awaitable[None]],
+    signals: Signals,
+    progress: Progress,
+    *,
+    gauges: Callable[[], Gauges],
+    grace: float,
 ) -> int | None:
     """Do the work; return the signal that ended it early, if one did.
 
-    ``grace``: seconds that POSTs and downloads in flight get after a signal. A POST that has no answer then is in
-    doubt, and its intent is on disk.
+    ``gauges`` says at each beat what it is at. ``grace``: seconds that POSTs and downloads in flight get after a
+    signal. A POST that has no answer then is in doubt, and its intent is on disk.
     """
     received: list[int] = []
     try:
         async with anyio.create_task_group() as group:
             group.start_soon(_heed_signals, signals, progress, received, grace)
-            group.start_soon(_beat, progress)
+            group.start_soon(_beat, progress, gauges)
             await work()
             group.cancel_scope.cancel()
     except BaseExceptionGroup as failures:
@@ -94,7 +95,7 @@ async def _heed_signals(signals: Signals, progress: Progress, received: list[int
         os._exit(128 + received[0])
 
 
-async def _beat(progress: Progress) -> None:
+async def _beat(progress: Progress, gauges: Callable[[], Gauges]) -> None:
     while True:
+        progress.beat(gauges())
         await anyio.sleep(progress.interval)
-        progress.beat()

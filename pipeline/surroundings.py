@@ -7,20 +7,42 @@ The environment and the clock are handed in.
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pipeline import files, folder, providers, shipped, source
 from pipeline.errors import UsageError
+from pipeline.jobs import Failure, Job, State
+from pipeline.ledger import reading
+from pipeline.ledger.rows import unfetched_from
 from pipeline.preparation import Campaign
 from pipeline.profile import Profile
 from pipeline.providers import Profiles
 from pipeline.simulator.faults import Faults, faults_from
+from pipeline.summary import Status
 
 
 def campaign_of(target: Path, output: Path) -> Campaign:
     """Return the campaign of a manifest, which may have mistakes, or of a campaign's folder."""
     return Campaign(target if target.is_dir() else output / files.campaign_name(target))
+
+
+def status_of(campaign: Campaign) -> Status:
+    """Return what the campaign's ledger says, and why the last run left videos to the next one."""
+    with reading.opened(campaign.ledger) as connection:
+        settings, budget = reading.settings(connection), reading.budget(connection)
+        left = unfetched_from(settings.get("unfetched", []))
+        jobs = tuple(_with_reason(job, left) for job in reading.jobs(connection))
+        before = reading.failures_before(connection)
+    # A run that died before its first commit has left no settings.
+    name, currency = settings.get("name", campaign.folder.name), settings.get("currency")
+    return Status(name, str(campaign.folder.absolute()), currency, jobs, budget, before)
+
+
+def _with_reason(job: Job, left: Mapping[tuple[str, str], Failure | None]) -> Job:
+    failure = left.get((job.name, job.request_hash)) if job.state is State.COMPLETED else None
+    return replace(job, failure=failure) if failure else job
 
 
 def title(campaign: Campaign, settings: Mapping[str, Any]) -> tuple[str, str, str | None]:

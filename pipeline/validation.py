@@ -174,14 +174,28 @@ def schema_problem(schema: Schema) -> str | None:
 
 
 def resolved(schema: Schema) -> Schema:
-    """Return the schema with what its references to ``$defs`` lead to in their place."""
-    found: Schema = _resolved(schema, schema.get("$defs", {}))
-    return found
+    """Return the schema with what its references to ``$defs`` lead to in their place. It may be shared: change none."""
+    return _prepared(schema)[0]
 
 
 def _compiled(schema: Schema) -> Any:
     """Local references are resolved here, once, and not again for every value."""
-    return _Validator(resolved(schema))
+    return _prepared(schema)[1]
+
+
+def _prepared(schema: Schema) -> tuple[Schema, Any]:
+    """Prepare a schema once a process, by its words: each file, job and profile brings the same ones again."""
+    words = repr(schema)
+    if words not in _PREPARED:
+        if len(_PREPARED) >= _MOST_PREPARED:
+            _PREPARED.clear()
+        whole: Schema = _resolved(schema, schema.get("$defs", {}))
+        _PREPARED[words] = whole, _Validator(whole)
+    return _PREPARED[words]
+
+
+_MOST_PREPARED = 64
+_PREPARED: dict[str, tuple[Schema, Any]] = {}
 
 
 def _resolved(schema: Any, definitions: Schema) -> Any:

@@ -1,12 +1,36 @@
 """Fixtures that more than one folder uses."""
 
+import os
 import struct
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from warm import Warm
 
 
 def box(kind: bytes, payload: bytes) -> bytes:
     return struct.pack(">I4s", 8 + len(payload), kind) + payload
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Let a process that has no test left take those of another: tests differ from a millisecond to minutes."""
+    from xdist.scheduler import WorkStealingScheduling  # noqa: PLC0415  # asked for by it alone
+
+    return WorkStealingScheduling(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes minutes, most of which it waits."""
+    items.sort(key=lambda item: item.get_closest_marker("minutes") is None)
+
+
+@pytest.fixture(scope="session")
+def warm() -> Iterator[Warm]:
+    """What becomes the command in a process of its own, without the second that its imports take."""
+    with Warm(os.environ) as warm:
+        yield warm
 
 
 @pytest.fixture(scope="session")

@@ -100,6 +100,8 @@ class Gateway:
         return [path.removeprefix("/v1") for method, path in self.seen if method != "POST"]
 
 
+AT_ONCE = Pace(queue=(0.02, 0.05), render=(0.05, 0.2))
+
 _SHELF: dict[str, bytes] = {}
 
 
@@ -114,8 +116,9 @@ class _Shelf:
 
 
 @asynccontextmanager
-async def _simulator(state: Path, dialect: str | None, faults: Faults, key: str | None) -> AsyncIterator[str]:
-    pace = Pace(queue=(0.02, 0.05), render=(0.05, 0.2))
+async def _simulator(
+    state: Path, dialect: str | None, faults: Faults, key: str | None, pace: Pace
+) -> AsyncIterator[str]:
     with open_simulator(
         path=state,
         request_schema=shipped.schema("sora-request"),
@@ -131,14 +134,19 @@ async def _simulator(state: Path, dialect: str | None, faults: Faults, key: str 
 
 @contextmanager
 def simulator(
-    state: Path, *, dialect: str | None = None, faults: Sequence[Fault] | Path = (), key: str | None = None
+    state: Path,
+    *,
+    dialect: str | None = None,
+    faults: Sequence[Fault] | Path = (),
+    key: str | None = None,
+    pace: Pace = AT_ONCE,
 ) -> Iterator[str]:
     """Serve the simulator on a port, with its bill in a file, and give its address.
 
     ``dialect`` names the server that it stands for. ``faults`` are values, or a file of them.
     """
     wrong = faults_of(faults) if isinstance(faults, Path) else Faults(faults)
-    around = _simulator(state, dialect, wrong, key)
+    around = _simulator(state, dialect, wrong, key, pace)
     with start_blocking_portal() as portal, portal.wrap_async_context_manager(around) as address:
         yield address
 

@@ -18,15 +18,17 @@ PACKAGE = ROOT / "pipeline"
 FLOORS = [
     "errors jobs envelopes classes videos",
     """source document syntax scalars sayings hints templates tables naming filenames validation expansion manifest
-       drafts making matrix advice images references edits explaining
-       profile soundness bodies culprits outcomes credential mp4 events evidence decisions policies plan limits
-       blocking retrying summary actions breakers listing matching answers audits sidecars clock rules annotations
-       comparing symptoms diagnosis outlines""",
+       drafts making matrix advice images references edits explaining profile soundness bodies culprits outcomes
+       credential mp4 events evidence decisions policies plan limits choices pinning blocking retrying summary
+       actions breakers listing matching answers audits sidecars clock rules annotations comparing symptoms
+       diagnosis outlines tally onlookers exposition boxes rows splits sharding cards neutral""",
     """client probing network shipped providers files folder including parquet pages starter inputs outputs custody
-       ledger simulator""",
-    "steps runner supervision fixing preparation reconciliation surroundings inquiry rebuilding examining",
-    "commands resolving aftercare authoring doctor",
-    "render progress documents stories descriptions options replies servers manifests keeping cli",
+       staging ledger simulator traffic trails""",
+    """steps runner supervision fixing preparation reconciliation surroundings inquiry rebuilding examining journal
+       logbook metering trial formats replacing rejections locks report""",
+    "commands resolving aftercare authoring doctor watching delivery selecting locking reporting",
+    """render sentences live progress attending documents stories handover descriptions options replies servers
+       manifests keeping handouts results cli""",
     "__main__",
 ]
 #: Modules on these floors may import one another, but never in a circle.
@@ -34,6 +36,7 @@ MINGLING = {0, 1}
 #: The only imports across one of the other floors.
 ACROSS = {
     ("client", "network"),
+    ("client", "traffic"),
     ("probing", "network"),
     ("files", "folder"),
     ("files", "providers"),
@@ -45,15 +48,31 @@ ACROSS = {
     ("including", "folder"),
     ("inputs", "outputs"),
     ("simulator", "shipped"),
+    ("staging", "custody"),
+    ("staging", "outputs"),
     ("runner", "steps"),
     ("steps", "reconciliation"),
-    ("cli", "progress"),
+    ("attending", "live"),
+    ("attending", "progress"),
+    ("attending", "render"),
+    ("attending", "replies"),
+    ("attending", "sentences"),
+    ("cli", "attending"),
     ("cli", "render"),
+    ("live", "render"),
+    ("live", "sentences"),
+    ("progress", "live"),
     ("progress", "render"),
+    ("progress", "sentences"),
+    ("sentences", "render"),
+    ("trial", "preparation"),
     ("surroundings", "preparation"),
     ("inquiry", "preparation"),
     ("inquiry", "surroundings"),
     ("aftercare", "resolving"),
+    ("rejections", "preparation"),
+    ("locks", "preparation"),
+    ("selecting", "resolving"),
     ("authoring", "commands"),
     ("doctor", "authoring"),
     ("doctor", "commands"),
@@ -64,7 +83,17 @@ ACROSS = {
     ("cli", "servers"),
     ("cli", "manifests"),
     ("cli", "keeping"),
+    ("cli", "results"),
+    ("handouts", "render"),
+    ("results", "documents"),
+    ("results", "handouts"),
+    ("results", "options"),
+    ("results", "render"),
+    ("results", "replies"),
+    ("results", "stories"),
+    ("handover", "render"),
     ("keeping", "documents"),
+    ("keeping", "handover"),
     ("keeping", "options"),
     ("keeping", "render"),
     ("keeping", "replies"),
@@ -86,13 +115,13 @@ ACROSS = {
 #: Who may import a library. ``ledger`` means all of the package.
 LIBRARIES = {
     "asyncio": "",
-    "av": "simulator",
-    "click": "cli options replies servers manifests keeping",
-    "httpx": "client network probing",
+    "av": "simulator report.posters",
+    "click": "cli options replies servers manifests keeping attending results",
+    "httpx": "client network probing traffic",
     "jsonschema": "sayings validation simulator.refusals",
-    "PIL": "simulator",
+    "PIL": "simulator report.posters",
     "pyarrow": "parquet",
-    "rich": "render progress stories descriptions",
+    "rich": "render progress live attending stories handover descriptions handouts",
     "sqlite3": "ledger simulator.store",
     "starlette": "simulator",
     "tenacity": "retrying",
@@ -127,13 +156,20 @@ GATES: Mapping[str, Mapping[str, str]] = {
         "random.SystemRandom": "makes an id that nobody has",
         "time.time": "the wall clock that is handed in",
     },
+    "reporting": {
+        "time.time": "when the page was made",
+    },
     "resolving": {
         "os.environ": "keys and addresses, for asking a server",
         "random.SystemRandom": "spreads repeated questions",
         "time.time": "the wall clock that is handed in",
     },
-    "progress": {
-        "time.monotonic": "how long a person has been looking at the progress",
+    "selecting": {
+        "os.environ": "where a rescued id may lie",
+        "time.time": "the wall clock that is handed in",
+    },
+    "watching": {
+        "time.time": "how long ago the ledger's events were",
     },
 }
 

@@ -207,8 +207,10 @@ def test_every_command_and_option_that_a_page_names_exists() -> None:
     assert isinstance(cli, click.Group)
     options = {name for command in cli.commands.values() for option in command.params for name in option.opts}
     foreign = {"--without-pip", "--python", "--help", "--version"}
+    foreign |= {"--no-cache-dir", "--uid", "--rm", "--init", "--stop-timeout"}  # pip, useradd, docker
     for page in PAGES:
         text = re.sub(r"python tests/[^`\n]+", "", page.read_text("utf-8"))  # these have options of their own
+        text = re.sub(r"<!-- soon -->\n\n```sh\n.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
         assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)) <= options | foreign, page.name
         assert set(re.findall(r"callsheet ([a-z]+)\b(?= |`|$)", text)) <= set(cli.commands) | {"outputs"}, page.name
 

@@ -16,7 +16,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from pipeline.blocking import inline
-from pipeline.breakers import Signals
+from pipeline.breakers import Signals, Tolerance
 from pipeline.client import POSTS_AT_ONCE, VideosClient
 from pipeline.clock import steady
 from pipeline.credential import Secret
@@ -26,6 +26,7 @@ from pipeline.jobs import Job, Spec, State
 from pipeline.ledger import reading
 from pipeline.ledger.store import SqliteLedger
 from pipeline.limits import Adaptive, Contact, Places, RateLimiter, Slots
+from pipeline.onlookers import Begun, Progress
 from pipeline.outputs import Outputs
 from pipeline.policies import policy
 from pipeline.profile import Profile
@@ -34,6 +35,9 @@ from pipeline.runner import Observer, Run
 from pipeline.simulator.service import VideoService
 from pipeline.simulator.store import BillLine
 from pipeline.steps import Tools
+from pipeline.summary import Status
+from pipeline.supervision import Telling
+from pipeline.tally import Tally
 
 EPOCH = 1_800_000_000.0
 Message = MutableMapping[str, Any]
@@ -154,15 +158,19 @@ class World:
         key: str | None = None,
         images: Iterable[Image] = (),
         observe: Observer = lambda before, event, after: None,
+        progress: Progress | None = None,
+        tolerance: Tolerance | None = None,
         **limits: float,
     ) -> Signals:
         """One run of the shipped runner over these jobs. ``until``: seconds after which a signal would come.
+
+        ``progress`` is told how it goes, as by the command.
 
         ``key``: the fingerprint of the one that it has. ``images`` are staged before anything is enrolled.
         """
         bounds = replace(self.profile.limits, **limits)
         now = steady(self._now, anyio.current_time)
-        signals = Signals(Contact())
+        signals = Signals(Contact(), tolerance)
         outputs = Outputs(self.folder)
         outputs.probe()
         inputs = Inputs(self.folder)
@@ -176,6 +184,7 @@ class World:
                 key=self.secret,
                 downloads=bounds.downloads,
                 app=self,
+                heard=progress.heard if progress else lambda exchange: None,
             ) as client:
                 pace = Adaptive(bounds.requests_per_minute / 60)
                 polls = RateLimiter(bounds.polls_per_second)
@@ -216,8 +225,30 @@ class World:
                     observe=observe,
                 )
                 with anyio.move_on_after(until) if until is not None else anyio.CancelScope():
-                    await run()
+                    await (run() if progress is None else self._told(run, progress, now))
         return signals
+
+    async def _told(self, run: Run, progress: Progress, now: Callable[[], float]) -> None:
+        with reading.opened(self.folder / "ledger.db") as connection:
+            jobs, budget = tuple(reading.jobs(connection)), reading.budget(connection)
+            renders = reading.renders(connection)
+        status = Status("world", str(self.folder), "USD", jobs, budget)
+        todo = sum(job.state is State.PLANNED for job in jobs)
+        tally = Tally.begun(status, todo=todo, renders=renders, now=now())
+        telling = Telling(Begun(status.path, todo, tally, now), progress)
+        progress.started(telling.begun)
+
+        async def beat() -> None:
+            while True:
+                progress.beat(telling.at(run.gauges()))
+                await anyio.sleep(progress.interval)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(beat)
+            await replace(run, observe=telling.observe)()
+            group.cancel_scope.cancel()
+        telling.at(run.gauges())
+        progress.ended(0, run.tools.signals.stop, None)
 
     def _now(self) -> float:
         return now() + self.clock_error

@@ -5,9 +5,9 @@ import json
 import os
 import socket
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pipeline.errors import LedgerError, LedgerLocked
 
@@ -21,12 +21,20 @@ class Lock:
 
     def sign(self, **more: Any) -> None:
         """Leave the holder's name, and more, for the next one."""
-        text = json.dumps({**self.last, "pid": os.getpid(), "host": socket.gethostname(), **more}).encode()
         try:
-            os.pwrite(self._descriptor, text, 0)
-            os.ftruncate(self._descriptor, len(text))
+            self._write({**self.last, "pid": os.getpid(), "host": socket.gethostname(), "over": False, **more})
         except OSError as error:
             raise LedgerError(f"cannot sign the lock: {error.strerror}") from error
+
+    def leave(self) -> None:
+        """Say that the holder is done, for who only looks: its number may be another process's by then."""
+        with suppress(OSError):
+            self._write({**_read(self._descriptor), "over": True})
+
+    def _write(self, values: Mapping[str, Any]) -> None:
+        text = json.dumps(values).encode()
+        os.pwrite(self._descriptor, text, 0)
+        os.ftruncate(self._descriptor, len(text))
 
 
 @contextmanager
@@ -47,9 +55,42 @@ def run_lock(path: Path) -> Iterator[Lock]:
             raise LedgerLocked(f"another run holds this campaign: {_holder(last)}") from None
         lock = Lock(descriptor, _read(descriptor))
         lock.sign()
-        yield lock
+        try:
+            yield lock
+        finally:
+            lock.leave()
     finally:
         os.close(descriptor)
+
+
+class Holder(NamedTuple):
+    """Who ran a campaign last. ``runs``: whether it still does; None where nobody can tell, on another machine."""
+
+    pid: int
+    host: str
+    runs: bool | None
+
+
+def holder(path: Path) -> Holder | None:
+    """Return who holds the campaign or held it last, without touching the lock: a run that begins must find it free."""
+    try:
+        written = json.loads(path.read_bytes()[:4096])
+        pid, host, over = int(written["pid"]), str(written["host"]), bool(written.get("over"))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    if over:
+        return Holder(pid, host, runs=False)
+    return Holder(pid, host, _is_there(pid) if host == socket.gethostname() else None)
+
+
+def _is_there(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return pid > 0
 
 
 def _read(descriptor: int) -> Mapping[str, Any]:

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipeline.errors import LedgerError
-from pipeline.jobs import Job, State, canonical_json
+from pipeline.jobs import Failure, Job, State, canonical_json
 from pipeline.ledger import schema
-from pipeline.ledger.rows import COLUMNS, job_from
+from pipeline.ledger.rows import COLUMNS, failure_from, job_from
 
 _PAGE = 1000
-_SELECT = f"SELECT id, {', '.join(COLUMNS)} FROM jobs"  # noqa: S608  # column names of our own
+_RECENT = 20_000  # events
+_RENDERS = 500
+SELECT = f"SELECT id, {', '.join(COLUMNS)} FROM jobs"  # noqa: S608  # column names of our own
 
 
 class Entry(NamedTuple):
@@ -66,10 +68,22 @@ def jobs(connection: sqlite3.Connection, states: Collection[State] = tuple(State
         yield from rows
 
 
+def by_name(connection: sqlite3.Connection) -> Iterator[tuple[Job, float | None]]:
+    """Yield all jobs by name, each with the time when it was last heard to be completed.
+
+    One query, so all are as they were at one instant, and the order does not tell how the ledger came to be. Until
+    it has been read to its end, a run's log only grows.
+    """
+    heard = "SELECT max(at) FROM events WHERE job = jobs.id AND kind = 'completed'"
+    query = f"SELECT ({heard}), {', '.join(COLUMNS)} FROM jobs ORDER BY name, request_hash"  # noqa: S608  # our own words
+    for row in connection.execute(query):
+        yield job_from(row[1:]), row[0]
+
+
 def page(connection: sqlite3.Connection, states: Collection[State], after: int) -> tuple[list[Job], int | None]:
     """Return the next jobs, and what to go on ``after``: None at the end."""
     marks = ", ".join("?" * len(states))
-    query = f"{_SELECT} WHERE state IN ({marks}) AND id > ? ORDER BY id LIMIT {_PAGE}"
+    query = f"{SELECT} WHERE state IN ({marks}) AND id > ? ORDER BY id LIMIT {_PAGE}"
     rows = connection.execute(query, (*states, after)).fetchall()
     return [job_from(row[1:]) for row in rows], rows[-1][0] if len(rows) == _PAGE else None
 
@@ -77,7 +91,7 @@ def page(connection: sqlite3.Connection, states: Collection[State], after: int) 
 def named(connection: sqlite3.Connection, word: str) -> list[Job]:
     """Return the jobs of this name, or those whose request's hash begins with it: with eight digits at least."""
     beginning = "length(?1) >= 8 AND substr(request_hash, 1, length(?1)) = ?1"
-    rows = connection.execute(f"{_SELECT} WHERE name = ?1 OR ({beginning}) ORDER BY id", (word,))
+    rows = connection.execute(f"{SELECT} WHERE name = ?1 OR ({beginning}) ORDER BY id", (word,))
     return [job_from(row[1:]) for row in rows]
 
 
@@ -111,26 +125,68 @@ def histories(connection: sqlite3.Connection) -> Iterator[tuple[Job, tuple[Entry
         rows = connection.execute("SELECT job, at, kind, state, data FROM events ORDER BY job, id")
         happened = groupby(rows, key=lambda row: int(row[0]))
         upcoming = next(happened, None)
-        for number, *columns in connection.execute(f"{_SELECT} ORDER BY id"):
+        for number, *facts in connection.execute(f"{SELECT} ORDER BY id"):
             entries: tuple[Entry, ...] = ()
             if upcoming is not None and upcoming[0] == number:
                 entries = tuple(
                     Entry(at, kind, State(state), json.loads(data), b"") for _, at, kind, state, data in upcoming[1]
                 )
                 upcoming = next(happened, None)
-            yield job_from(tuple(columns)), entries
+            yield job_from(tuple(facts)), entries
     finally:
         connection.execute("ROLLBACK")
 
 
-def _told(_: int, at: float, kind: str, state: str, data: str) -> Entry:
-    return Entry(at, kind, State(state), json.loads(data), b"")
+def rejections(connection: sqlite3.Connection, states: Collection[State] = tuple(State)) -> Iterator[dict[str, Any]]:
+    """Yield what was rejected of jobs in one of the states, oldest first: the event's data, and ``job``, their name."""
+    marks = ", ".join("?" * len(states))
+    rows = connection.execute(
+        "SELECT j.name, e.data FROM jobs j JOIN events e ON e.job = j.id"  # noqa: S608  # our own names
+        f" WHERE j.state IN ({marks}) AND j.approvals > 0 AND e.kind = 'rejected' ORDER BY e.id",
+        tuple(states),
+    )
+    for name, data in rows:
+        yield {**json.loads(data), "job": name}
+
+
+def is_a_jobs(connection: sqlite3.Connection, path: str) -> bool:
+    """Tell whether a job has its file at the path, which is relative to the campaign."""
+    return connection.execute("SELECT 1 FROM jobs WHERE path = ? LIMIT 1", (path,)).fetchone() is not None
+
+
+def failures_before(connection: sqlite3.Connection) -> dict[tuple[str, str], Failure]:
+    """Return, by name and request's hash, why jobs failed that are being tried once more and have no end yet."""
+    rows = connection.execute(
+        "SELECT name, request_hash, (SELECT data FROM events WHERE job = jobs.id AND kind = 'retried' AND id >"
+        " coalesce((SELECT max(id) FROM events WHERE job = jobs.id AND kind = 'published'), 0)"
+        " ORDER BY id DESC LIMIT 1) AS data FROM jobs WHERE approvals > 0 AND data IS NOT NULL"
+        " AND state NOT IN ('done', 'failed', 'expired')"
+    )
+    found = {(name, request_hash): json.loads(data)["failure"] for name, request_hash, data in rows}
+    return {key: told for key, data in found.items() if (told := failure_from(canonical_json(data)))}
+
+
+def renders(connection: sqlite3.Connection) -> tuple[float, ...]:
+    """Return the seconds that the last jobs took at the server, oldest first: some, not all of a long history."""
+    rows = connection.execute(
+        "SELECT e.at - j.submitted_at FROM events e JOIN jobs j ON j.id = e.job"
+        " WHERE e.kind = 'completed' AND e.at >= j.submitted_at AND e.id > (SELECT max(id) FROM events) - ?"
+        " ORDER BY e.id DESC LIMIT ?",
+        (_RECENT, _RENDERS),
+    )
+    return tuple(seconds for (seconds,) in rows)[::-1]
 
 
 def budget(connection: sqlite3.Connection) -> float | None:
     """Return what the campaign may cost, or None where nobody said."""
     (most,) = connection.execute("SELECT max_cost FROM account").fetchone()
     return None if most is None else float(most)
+
+
+def recorded_bytes(connection: sqlite3.Connection) -> int:
+    """Return the length of all finished videos that the manifest asks for."""
+    query = "SELECT coalesce(sum(bytes), 0) FROM jobs WHERE state = 'done' AND NOT orphaned"
+    return int(connection.execute(query).fetchone()[0])
 
 
 def settings(connection: sqlite3.Connection) -> Mapping[str, Any]:

@@ -1,6 +1,7 @@
 """Values into columns and back. Pure."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -11,6 +12,7 @@ from pipeline.jobs import Failure, FailureKind, Job, State, canonical_json
 COLUMNS = tuple(f.name for f in fields(Job))
 """A job's columns are its fields, in their order."""
 
+_UNFETCHED = 1000
 _JSON = frozenset({"request", "tags", "metadata", "warnings"})
 _FLAGS = frozenset({"orphaned", "picked"})
 
@@ -43,6 +45,18 @@ def failure_from(text: str | None) -> Failure | None:
         return None
     values = json.loads(text)
     return Failure(**{**values, "kind": FailureKind(values["kind"])})
+
+
+def unfetched_setting(failures: Mapping[tuple[str, str], Failure]) -> list[dict[str, str]]:
+    """Return, as the settings keep it, why finished videos were left to a later run: by job and request's hash."""
+    return [
+        {"job": name, "request_hash": request_hash, "failure": canonical_json(_slim(asdict(failure)))}
+        for (name, request_hash), failure in list(failures.items())[:_UNFETCHED]
+    ]
+
+
+def unfetched_from(setting: list[dict[str, str]]) -> dict[tuple[str, str], Failure | None]:
+    return {(left["job"], left["request_hash"]): failure_from(left["failure"]) for left in setting}
 
 
 def event_data(event: Event) -> str:

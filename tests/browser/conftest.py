@@ -39,7 +39,7 @@ Look = Callable[..., Page]
 
 @pytest.fixture
 def look(browser: Browser) -> Iterator[Look]:
-    """Open a page of a file in a context without a network. At the end it has asked for files only, without a complaint."""
+    """Open a page of a file, in a context without a network. At the end it has asked for files, without a complaint."""
     seen: list[Watched] = []
     with ExitStack() as stack:
 

@@ -8,14 +8,13 @@ import json
 import os
 import re
 import socket
-import subprocess
-import sys
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from random import Random
 
 import pytest
+from warm import Warm
 
 HEAD = "version: 1\nname: hostile\nprovider: simulator\n"
 JOBS = f"{HEAD}jobs:\n"
@@ -24,30 +23,23 @@ MEMORY = 2 << 30
 GUARD = 120
 """Seconds after which a process hangs."""
 
-_LIMITED = f"""
-import resource, runpy, sys
-resource.setrlimit(resource.RLIMIT_AS, ({MEMORY}, {MEMORY}))
-sys.argv[0] = "callsheet"
-runpy.run_module("pipeline", run_name="__main__", alter_sys=False)
-"""
+Said = Callable[..., str]
 
 
-def validated(folder: Path, name: str = "m.yaml") -> str:
-    """Check a manifest that has a mistake; return what was said."""
-    found = subprocess.run(
-        [sys.executable, "-c", _LIMITED, "validate", name],
-        cwd=folder,
-        env={**os.environ, "OPENAI_API_KEY": SECRET, "ZNAPAI_API_KEY": SECRET, "SECRET": SECRET},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        timeout=GUARD,
-    )
-    assert "Traceback" not in found.stderr + found.stdout
-    assert found.returncode == 2, found.stderr[-2000:]
-    assert SECRET not in found.stdout + found.stderr
-    return found.stdout
+@pytest.fixture
+def validated(warm: Warm) -> Said:
+    def validate(folder: Path, name: str = "m.yaml") -> str:
+        """Check a manifest that has a mistake; return what was said."""
+        secrets = {"OPENAI_API_KEY": SECRET, "ZNAPAI_API_KEY": SECRET, "SECRET": SECRET}
+        found = warm.call(
+            ["validate", name], folder=folder, environment=os.environ | secrets, memory=MEMORY, timeout=GUARD
+        )
+        assert "Traceback" not in found.stderr + found.stdout
+        assert found.returncode == 2, found.stderr[-2000:]
+        assert SECRET not in found.stdout + found.stderr
+        return found.stdout
+
+    return validate
 
 
 def rules(said: str) -> set[str]:
@@ -114,7 +106,7 @@ TEXTS: dict[str, tuple[Callable[[], str | bytes], str, str]] = {
 
 @pytest.mark.parametrize(("text", "rule", "words"), TEXTS.values(), ids=TEXTS)
 def test_a_hostile_manifest_gets_an_ordinary_diagnostic(
-    text: Callable[[], str | bytes], rule: str, words: str, tmp_path: Path
+    text: Callable[[], str | bytes], rule: str, words: str, validated: Said, tmp_path: Path
 ) -> None:
     data = text()
     (tmp_path / "m.yaml").write_bytes(data if isinstance(data, bytes) else data.encode())
@@ -125,7 +117,7 @@ def test_a_hostile_manifest_gets_an_ordinary_diagnostic(
 
 
 @pytest.mark.parametrize("size", [100 << 20, 10 << 30])
-def test_a_file_beyond_its_bound_is_not_read(size: int, tmp_path: Path) -> None:
+def test_a_file_beyond_its_bound_is_not_read(size: int, validated: Said, tmp_path: Path) -> None:
     for name in ("m.yaml", "big.yaml", "big.png"):
         with (tmp_path / name).open("wb") as file:
             file.truncate(size)
@@ -139,7 +131,7 @@ def test_a_file_beyond_its_bound_is_not_read(size: int, tmp_path: Path) -> None:
     assert "20 MiB" in said
 
 
-def test_a_table_of_10_gb_is_not_read(tmp_path: Path) -> None:
+def test_a_table_of_10_gb_is_not_read(validated: Said, tmp_path: Path) -> None:
     with (tmp_path / "t.csv").open("wb") as file:
         file.truncate(10 << 30)
     (tmp_path / "m.yaml").write_text(rows("t.csv"))
@@ -150,7 +142,7 @@ def test_a_table_of_10_gb_is_not_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("how", ["include: [%s]", "input_reference", "from"])
 @pytest.mark.parametrize("what", ["pipe", "folder", "device", "socket", "link to a device"])
-def test_what_is_no_file_is_not_waited_for(how: str, what: str, tmp_path: Path) -> None:
+def test_what_is_no_file_is_not_waited_for(how: str, what: str, validated: Said, tmp_path: Path) -> None:
     name = "t.csv"
     match what:
         case "pipe":
@@ -176,7 +168,7 @@ def naming(how: str, name: str) -> str:
 
 
 @pytest.mark.parametrize("name", ["pipe.yaml", "folder.yaml", "/dev/zero", "/proc/self/mem", "link.yaml", "no.yaml"])
-def test_what_is_no_file_is_no_manifest(name: str, tmp_path: Path) -> None:
+def test_what_is_no_file_is_no_manifest(name: str, validated: Said, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.yaml")
     (tmp_path / "folder.yaml").mkdir()
     (tmp_path / "link.yaml").symlink_to("/dev/zero")
@@ -194,7 +186,7 @@ OF_THE_PROCESS = (
 
 @pytest.mark.parametrize("how", ["include: [%s]", "input_reference", "from"])
 @pytest.mark.parametrize("name", OUTSIDE + OF_THE_PROCESS)
-def test_no_secret_outside_the_folder_is_shown(how: str, name: str, tmp_path: Path) -> None:
+def test_no_secret_outside_the_folder_is_shown(how: str, name: str, validated: Said, tmp_path: Path) -> None:
     folder = tmp_path / "campaign"
     (folder / "sub").mkdir(parents=True)
     (tmp_path / "secret.csv").write_text(f"{SECRET}: [{SECRET}\n")
@@ -205,9 +197,9 @@ def test_no_secret_outside_the_folder_is_shown(how: str, name: str, tmp_path: Pa
     assert len(rules(validated(folder)) & {"include", "image", "from"}) == 1
 
 
-def test_no_secret_is_shown_by_a_pattern_over_links(tmp_path: Path) -> None:
-    test_no_secret_outside_the_folder_is_shown("include: [%s]", "link*.csv", tmp_path / "one")
-    test_no_secret_outside_the_folder_is_shown("include: [%s]", "**/*secret*", tmp_path / "two")
+def test_no_secret_is_shown_by_a_pattern_over_links(validated: Said, tmp_path: Path) -> None:
+    test_no_secret_outside_the_folder_is_shown("include: [%s]", "link*.csv", validated, tmp_path / "one")
+    test_no_secret_outside_the_folder_is_shown("include: [%s]", "**/*secret*", validated, tmp_path / "two")
 
 
 def chained(folder: Path, files: int) -> None:
@@ -217,7 +209,7 @@ def chained(folder: Path, files: int) -> None:
     (folder / "m.yaml").write_text(f"{HEAD}include: [f0.yaml]\n")
 
 
-def test_includes_are_bounded_in_depth(tmp_path: Path) -> None:
+def test_includes_are_bounded_in_depth(validated: Said, tmp_path: Path) -> None:
     chained(tmp_path, 20)
     said = validated(tmp_path)
     assert "include" in rules(said)
@@ -225,7 +217,7 @@ def test_includes_are_bounded_in_depth(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("pattern", ["many/*.yaml", "**/*.yaml", "m*/*"])
-def test_includes_are_bounded_in_number(pattern: str, tmp_path: Path) -> None:
+def test_includes_are_bounded_in_number(pattern: str, validated: Said, tmp_path: Path) -> None:
     (tmp_path / "many").mkdir()
     for number in range(2_000):
         (tmp_path / "many" / f"f{number}.yaml").write_text("version: 1\n")
@@ -235,7 +227,7 @@ def test_includes_are_bounded_in_number(pattern: str, tmp_path: Path) -> None:
     assert "more than 1,000 files" in said
 
 
-def test_files_that_include_one_another_end(tmp_path: Path) -> None:
+def test_files_that_include_one_another_end(validated: Said, tmp_path: Path) -> None:
     for number in range(12):
         others = [f"f{other}.yaml" for other in range(12)]
         (tmp_path / f"f{number}.yaml").write_text(f"version: 1\ninclude: {json.dumps(others)}\n")
@@ -245,7 +237,7 @@ def test_files_that_include_one_another_end(tmp_path: Path) -> None:
     assert len(said) < 1_000_000
 
 
-def test_excludes_and_includes_of_a_large_matrix_are_worked_out_or_refused(tmp_path: Path) -> None:
+def test_excludes_and_includes_of_a_large_matrix_are_worked_out_or_refused(validated: Said, tmp_path: Path) -> None:
     axes = {f"a{axis}": [f"v{value}" for value in range(3)] for axis in range(10)}
     random = Random(1)
     names = [random.sample(sorted(axes), random.randint(1, 9)) for _ in range(1_000)]
@@ -257,7 +249,7 @@ def test_excludes_and_includes_of_a_large_matrix_are_worked_out_or_refused(tmp_p
         assert "too-many-jobs" in rules(said)
 
 
-def test_a_line_of_64_mb_in_a_table(tmp_path: Path) -> None:
+def test_a_line_of_64_mb_in_a_table(validated: Said, tmp_path: Path) -> None:
     (tmp_path / "m.yaml").write_text(rows("t.csv"))
     for text in (f"prompt\n{'x' * (64 << 20)}", "x," * (32 << 20)):
         (tmp_path / "t.csv").write_text(text)
@@ -267,7 +259,7 @@ def test_a_line_of_64_mb_in_a_table(tmp_path: Path) -> None:
         assert len(said) < 100_000
 
 
-def test_100_000_ragged_rows_are_said_boundedly(tmp_path: Path) -> None:
+def test_100_000_ragged_rows_are_said_boundedly(validated: Said, tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("prompt,mood\n" + "x\n" * 100_000)
     (tmp_path / "m.yaml").write_text(rows("t.csv"))
     said = validated(tmp_path)
@@ -275,7 +267,7 @@ def test_100_000_ragged_rows_are_said_boundedly(tmp_path: Path) -> None:
     assert said.count("ragged-row") <= 10_000
 
 
-def test_100_000_brackets_in_a_row(tmp_path: Path) -> None:
+def test_100_000_brackets_in_a_row(validated: Said, tmp_path: Path) -> None:
     for text in ('{"prompt": ' + "[" * 100_000, '{"prompt": ' * 100_000, '{"prompt": ' + "9" * 100_000 + "}"):
         (tmp_path / "t.jsonl").write_text(f'{{"prompt": "x"}}\n{text}\n')
         (tmp_path / "m.yaml").write_text(rows("t.jsonl"))
@@ -286,7 +278,7 @@ def test_100_000_brackets_in_a_row(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(find_spec("pyarrow") is None, reason="pyarrow is not installed")
-def test_a_parquet_file_that_is_damaged_is_said_to_be(tmp_path: Path) -> None:
+def test_a_parquet_file_that_is_damaged_is_said_to_be(validated: Said, tmp_path: Path) -> None:
     import pyarrow as pa  # noqa: PLC0415
     from pyarrow.parquet import write_table  # noqa: PLC0415
 
@@ -327,7 +319,7 @@ LARGE = {
 
 
 @pytest.mark.parametrize("what", LARGE)
-def test_texts_that_grow_are_bounded(what: str, tmp_path: Path) -> None:
+def test_texts_that_grow_are_bounded(what: str, validated: Said, tmp_path: Path) -> None:
     text, bound = LARGE[what]()
     (tmp_path / "m.yaml").write_text(text)
     said = validated(tmp_path)
@@ -336,7 +328,7 @@ def test_texts_that_grow_are_bounded(what: str, tmp_path: Path) -> None:
     assert len(said) < 100_000_000
 
 
-def test_a_row_that_is_put_into_a_text_many_times_is_bounded(tmp_path: Path) -> None:
+def test_a_row_that_is_put_into_a_text_many_times_is_bounded(validated: Said, tmp_path: Path) -> None:
     (tmp_path / "t.jsonl").write_text(json.dumps({"a": "x" * 1_000_000}) + "\n")
     prompt = "{{ row.a }}" * 2_000
     (tmp_path / "m.yaml").write_text(f'{JOBS}  - {{ id: "{{{{ row_number }}}}", from: t.jsonl, prompt: "{prompt}" }}\n')
@@ -345,7 +337,7 @@ def test_a_row_that_is_put_into_a_text_many_times_is_bounded(tmp_path: Path) -> 
     assert "16 MiB" in said
 
 
-def test_a_data_url_that_all_jobs_share_is_looked_at_once(tmp_path: Path) -> None:
+def test_a_data_url_that_all_jobs_share_is_looked_at_once(validated: Said, tmp_path: Path) -> None:
     url = f"data:image/png;base64,{'A' * 20_000_000}"
     jobs = "".join(f"  - {{ id: j{number}, prompt: x{number} }}\n" for number in range(2_000))
     (tmp_path / "m.yaml").write_text(f"{HEAD}defaults: {{ input_reference: '{url}' }}\njobs:\n{jobs}")
@@ -354,7 +346,7 @@ def test_a_data_url_that_all_jobs_share_is_looked_at_once(tmp_path: Path) -> Non
     assert "(in 2,000 jobs)" in said
 
 
-def test_10_000_different_mistakes_and_more_are_said_boundedly(tmp_path: Path) -> None:
+def test_10_000_different_mistakes_and_more_are_said_boundedly(validated: Said, tmp_path: Path) -> None:
     count = 10_500
     jobs = "".join(f"  - {{ id: j{number}, prompt: x{number}, fps{number}: 1 }}\n" for number in range(count))
     (tmp_path / "m.yaml").write_text(JOBS + jobs)
@@ -364,7 +356,9 @@ def test_10_000_different_mistakes_and_more_are_said_boundedly(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("count", [5_000, 10_500])
-def test_a_mistake_that_an_anchor_brings_into_thousands_of_jobs_is_said_once(count: int, tmp_path: Path) -> None:
+def test_a_mistake_that_an_anchor_brings_into_thousands_of_jobs_is_said_once(
+    count: int, validated: Said, tmp_path: Path
+) -> None:
     jobs = "".join(f"  - {{ <<: *a, id: j{number} }}\n" for number in range(count))
     (tmp_path / "m.yaml").write_text(f"{HEAD}x-a: &a {{ size: 1x1, prompt: x }}\njobs:\n{jobs}")
     said = validated(tmp_path)

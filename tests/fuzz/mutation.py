@@ -6,6 +6,7 @@ Everything comes from a ``random.Random`` that is handed in. Nothing here knows 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from random import Random
 
@@ -23,6 +24,7 @@ class Example:
     files: Mapping[str, bytes]
 
 
+@cache
 def examples() -> list[Example]:
     """Return the good manifests of the repository, each with the files that it uses."""
     return [_example(folder, path) for folder in _FOLDERS for path in sorted(folder.glob("*.yaml")) if _is_whole(path)]

@@ -6,10 +6,13 @@ import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from subprocess import PIPE, Popen
+from typing import IO
 
 from failpoints import FAILPOINTS
 from injection import Instant
-from trial import HERE
+from trial import HERE, Forked, started
+from warm import Warm
 
 from pipeline.jobs import Job, State
 from pipeline.ledger import reading
@@ -68,7 +71,15 @@ class Callsheet:
     """
 
     def __init__(
-        self, name: str, folder: Path, *, prompts: int, takes: int = 1, listing: bool = False, resubmit: bool = False
+        self,
+        name: str,
+        folder: Path,
+        warm: Warm,
+        *,
+        prompts: int,
+        takes: int = 1,
+        listing: bool = False,
+        resubmit: bool = False,
     ) -> None:
         self.jobs = prompts * takes
         self.takes = takes
@@ -77,7 +88,7 @@ class Callsheet:
         self.ledger: Path | None = self.campaign / "ledger.db"
         self.listing, self.resubmit = listing, resubmit
         self._arguments = [*_ARGUMENTS, *["--resubmit-absent"] * resubmit]
-        self._name, self._folder = name, folder
+        self._name, self._folder, self._warm = name, folder, warm
 
     def prepare(self, url: str) -> None:
         (self._folder / "trip.yaml").write_text(_MANIFEST.replace("TAKES", str(self.takes)))
@@ -86,8 +97,8 @@ class Callsheet:
         profile = _PROFILE.replace("URL", url).replace("ABILITIES", able if self.listing else "{}")
         (self._folder / "paid.yaml").write_text(profile)
 
-    def waiting(self) -> list[str]:
-        return [sys.executable, str(HERE / "failpoints.py"), "-", "--", *self._arguments]
+    def waiting(self, log: IO[bytes]) -> Forked:
+        return Forked(self._warm, ["-", "--", *self._arguments], self._folder, log)
 
     def plain(self) -> list[str]:
         return [sys.executable, "-m", "pipeline", *self._arguments]
@@ -140,10 +151,11 @@ class Naive:
         self._url = url
         (self.folder / "prompts.txt").write_text(_prompts(self._name, self.jobs))
 
-    def waiting(self) -> list[str]:
-        return [sys.executable, str(HERE / "naive.py"), self._url, "prompts.txt", "."]
+    def waiting(self, log: IO[bytes]) -> Popen[str]:
+        return started(self.plain(), self.folder, log, PIPE)
 
-    plain = waiting
+    def plain(self) -> list[str]:
+        return [sys.executable, str(HERE / "naive.py"), self._url, "prompts.txt", "."]
 
     def ids(self) -> dict[str, str]:
         """Return the ids that it has written down, by prompt."""

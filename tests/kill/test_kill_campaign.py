@@ -15,6 +15,7 @@ HERE = Path(__file__).parent
 PROMISED = ("paid_twice", "forgotten", "bad_files", "posts_when_finished", "unannounced")
 
 
+@pytest.mark.minutes
 def test_killed_150_times_it_pays_nothing_twice_and_forgets_nothing(tmp_path: Path) -> None:
     """By the server's bill. Where this fails, the seed is in what it shows, and the folders are in pytest's."""
     command = [sys.executable, str(HERE / "campaign.py"), "--kills", "150", "--each", "1", "--control", "10"]

@@ -1,6 +1,7 @@
 """The commands for who writes manifests, as a person, an editor and CI call them: real processes and files."""
 
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from jsonschema import Draft4Validator, Draft202012Validator
+from warm import Warm
 
 from pipeline import pages, shipped
 
@@ -28,12 +30,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def cli(folder: Path) -> Cli:
+def cli(folder: Path, warm: Warm) -> Cli:
     def call(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "pipeline", *arguments]
-        return subprocess.run(
-            command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, encoding="utf-8", timeout=60
-        )
+        return warm.call(arguments, folder=folder, environment=os.environ)
 
     return call
 

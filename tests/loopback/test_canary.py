@@ -26,7 +26,7 @@ import pytest
 from loopback.canary.hostile import Answer, Request, Server, serving, whole
 from loopback.canary.marks import WRITINGS, Canary
 from loopback.canary.stage import CLEAN, VARIABLE, Cast, Ended, KeyFound, Role, Stage, until, video
-from loopback.canary.warm import Process, Warm
+from warm import Process, Warm
 
 from pipeline.cli import cli
 from pipeline.client import POSTS_AT_ONCE

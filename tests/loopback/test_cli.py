@@ -17,12 +17,15 @@ from random import Random
 from typing import Any
 
 import pytest
+from gateway import simulator
 from jsonschema import Draft202012Validator
+from warm import Warm
 
 from pipeline import providers, shipped
 from pipeline.errors import UsageError
 from pipeline.mp4 import Mp4, inspect
 from pipeline.profile import address
+from pipeline.simulator.pace import Pace
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -54,17 +57,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def cli(folder: Path) -> Cli:
+def cli(folder: Path, warm: Warm) -> Cli:
     def call(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "pipeline", *arguments],
-            cwd=folder,
-            env=ENVIRONMENT | environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
+        return warm.call(arguments, folder=folder, environment=ENVIRONMENT | environment)
 
     return call
 
@@ -83,14 +78,9 @@ def start(folder: Path, *arguments: str, **environment: str) -> subprocess.Popen
 
 @pytest.fixture
 def server(folder: Path) -> Iterator[str]:
-    """The simulator in a process of its own, with stock footage; its bill is ``bill.db``."""
-    process = start(folder, "simulate", "--port", "0", "--videos", "stock", "--speed", "4", "--state", "bill.db")
-    assert process.stdout is not None
-    try:
-        yield process.stdout.readline().strip()
-    finally:
-        process.terminate()
-        process.communicate(timeout=20)
+    """The simulator on a port, with stock footage; its bill is ``bill.db``."""
+    with simulator(folder / "bill.db", pace=Pace(speed=4)) as url:
+        yield url
 
 
 def billed(folder: Path, name: str = "bill.db") -> int:

@@ -24,10 +24,11 @@ from pipeline.events import Doubted, Event
 from pipeline.files import Loaded
 from pipeline.images import Image
 from pipeline.jobs import Job
+from pipeline.onlookers import Begun, Progress
 from pipeline.preparation import Campaign, Cleared, Options, Prepared, compared, prepare, selection
 from pipeline.profile import Travel
 from pipeline.providers import Profiles
-from pipeline.summary import Status, estimate
+from pipeline.summary import estimate
 
 MANIFEST = """\
 version: 1
@@ -61,22 +62,14 @@ def image(text: str) -> Image:
 PICTURES = {"fox": image("fox"), "crow": image("crow")}
 
 
-class Onlooker:
+class Onlooker(Progress):
     """Sees what people are shown, and does something when the run has started: all is enrolled, nothing is sent."""
-
-    interval = 60.0
 
     def __init__(self, at_the_start: Callable[[], object] = lambda: None) -> None:
         self._at_the_start = at_the_start
 
-    def started(self, status: Status) -> None:
+    def started(self, begun: Begun) -> None:
         self._at_the_start()
-
-    def note(self, text: str) -> None: ...
-    def observe(self, before: Job, event: Event, after: Job) -> None: ...
-    def beat(self) -> None: ...
-    def stopping(self, downloads: int) -> None: ...
-    def left(self) -> None: ...
 
 
 @pytest.fixture

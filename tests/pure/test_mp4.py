@@ -4,6 +4,7 @@ import struct
 import time
 import tracemalloc
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cache
 from io import BytesIO
 from pathlib import Path
@@ -11,12 +12,13 @@ from random import Random
 
 import pytest
 
-from pipeline.mp4 import MAX_BOXES, MAX_QUOTE, MAX_TABLE, Mp4, NotMp4, differences, inspect
+from pipeline.boxes import MAX_BOXES, MAX_TABLE
+from pipeline.mp4 import MAX_QUOTE, Mp4, NotMp4, differences, inspect
 
 UPRIGHT = (1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
 TURNED = (0, 1 << 16, 0, -1 << 16, 0, 0, 0, 0, 1 << 30)
 UPSIDE_DOWN = (-1 << 16, 0, 0, 0, -1 << 16, 0, 0, 0, 1 << 30)
-WHOLE = Mp4(1280, 720, 4.0)
+WHOLE = Mp4(1280, 720, 4.0, frames=4, fps=1.0)
 
 
 def box(kind: str, *parts: bytes) -> bytes:
@@ -146,7 +148,8 @@ FRAGMENTED = "frag_keyframe+empty_moov"
 @pytest.mark.parametrize("movflags", ["", "faststart", FRAGMENTED, "frag_keyframe", "dash", "frag_every_frame"])
 def test_a_real_file_is_whole(film: Callable[..., bytes], movflags: str) -> None:
     found = look(film(movflags))
-    assert found == Mp4(320, 180, 1.0, fragmented="frag" in movflags or movflags == "dash")
+    fragments = "frag" in movflags or movflags == "dash"
+    assert found == Mp4(320, 180, 1.0, fragmented=fragments, frames=24, fps=24.0, codec="h264")
     assert isinstance(found, Mp4)
     assert differences(found, size="320x180", seconds="1") == ()
 
@@ -206,11 +209,11 @@ def test_flipped_bytes_never_raise(film: Callable[..., bytes]) -> None:
             WHOLE,
             id="version 1 headers",
         ),
-        pytest.param(file(MVHD, trak(head=tkhd(TURNED))), Mp4(720, 1280, 4.0), id="turned"),
+        pytest.param(file(MVHD, trak(head=tkhd(TURNED))), replace(WHOLE, width=720, height=1280), id="turned"),
         pytest.param(file(MVHD, trak(head=tkhd(UPSIDE_DOWN))), WHOLE, id="upside down"),
         pytest.param(
             file(MVHD, trak(handler=b"soun"), trak(STTS, box("stsz", words(0, 0, 0)), OFFSETS)),
-            Mp4(1280, 720, 4.0, audio=True),
+            replace(WHOLE, audio=True),
             id="sound first",
         ),
         pytest.param(file(MVHD, trak(STTS, box("stsz", words(0, 25, 4)), OFFSETS)), WHOLE, id="equal sizes"),
@@ -243,22 +246,47 @@ RUN = moof(10, 20) + box("mdat", bytes(30))
 
 
 @pytest.mark.parametrize(
-    ("fragments", "seconds"),
+    ("fragments", "seconds", "frames"),
     [
-        pytest.param((RUN, RUN), 4.0, id="own durations and sizes"),
-        pytest.param((moof(flags=0x1) + box("mdat", bytes(30)), RUN), 2.0, id="an empty run"),
+        pytest.param((RUN, RUN), 4.0, 4, id="own durations and sizes"),
+        pytest.param((moof(flags=0x1) + box("mdat", bytes(30)), RUN), 2.0, 2, id="an empty run"),
         pytest.param(
-            (box("moof", box("traf", box("tfhd", words(0, 1)), box("trun", words(0, 4)))), MDAT), 2.0, id="trex"
+            (box("moof", box("traf", box("tfhd", words(0, 1)), box("trun", words(0, 4)))), MDAT), 2.0, 4, id="trex"
         ),
         pytest.param(
             (box("moof", box("traf", box("tfhd", words(0x1B, 1, 0, 0, 1, 750, 20)), box("trun", words(0, 4)))), MDAT),
             3.0,
+            4,
             id="tfhd",
         ),
     ],
 )
-def test_a_fragmented_file_lasts_as_long_as_its_samples(fragments: tuple[bytes, ...], seconds: float) -> None:
-    assert look(fragmented(*fragments)) == Mp4(1280, 720, seconds, fragmented=True)
+def test_a_fragmented_file_lasts_as_long_as_its_samples(
+    fragments: tuple[bytes, ...], seconds: float, frames: int
+) -> None:
+    found = look(fragmented(*fragments))
+    assert found == Mp4(1280, 720, seconds, fragmented=True, frames=frames, fps=frames / seconds)
+
+
+def entry(kind: bytes) -> bytes:
+    return box("stsd", words(0, 1), words(16), kind, bytes(8))
+
+
+@pytest.mark.parametrize(
+    ("stsd", "codec"),
+    [
+        pytest.param(entry(b"avc1"), "h264", id="h264"),
+        pytest.param(entry(b"hev1"), "hevc", id="hevc"),
+        pytest.param(entry(b"av01"), "av1", id="av1"),
+        pytest.param(entry(b"ap4h"), "ap4h", id="a name that we do not know"),
+        pytest.param(entry(b"\x1b[2J"), "", id="no name"),
+        pytest.param(box("stsd", words(0, 0)), "", id="no entry"),
+        pytest.param(box("stsd"), "", id="no number of entries"),
+        pytest.param(b"", "", id="no stsd"),
+    ],
+)
+def test_a_codec_is_named_where_the_file_names_it(stsd: bytes, codec: str) -> None:
+    assert look(file(MVHD, trak(stsd, STTS, SIZES, OFFSETS))) == replace(WHOLE, codec=codec)
 
 
 def test_a_fragmented_file_cut_between_fragments_is_told_by_its_duration() -> None:

@@ -14,7 +14,8 @@ def spec(name: str, prompt: str = "A city", **request: object) -> Spec:
 
 
 def job(spec: Spec, state: State, **more: object) -> Job:
-    values: dict[str, object] = {"state": state, "attempt": int(state is not State.PLANNED), **more}
+    path = f"videos/{spec.output}" if state is State.DONE else None
+    values: dict[str, object] = {"state": state, "attempt": int(state is not State.PLANNED), "path": path, **more}
     return replace(Job.planned(spec), **values)
 
 

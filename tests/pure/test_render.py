@@ -9,7 +9,9 @@ from rich.console import Console
 from pipeline import progress, render
 from pipeline.errors import Problem
 from pipeline.jobs import Failure, FailureKind, Job, State
+from pipeline.onlookers import Begun
 from pipeline.summary import Status
+from pipeline.tally import Gauges, Tally
 
 HOSTILE = "\x1b[2J\x1b]0;owned\x07 \x9b31m [red]boo[/] [/red] \\ \u202e gnirts \u2066x \u200e \ud800 \r\n\t:smile: \x00"
 
@@ -49,8 +51,10 @@ def test_a_servers_words_and_a_prompts_cannot_steer_the_terminal(tmp_path, monke
     render.problems(out, [Problem("rule", HOSTILE, str(tmp_path / "m.yaml"), 1, 9, HOSTILE)])
     render.failure(out, HOSTILE)
     plain = progress.PlainProgress(out)
-    plain.started(Status("n", HOSTILE, None, ()))
+    tally = Tally.begun(Status(HOSTILE, HOSTILE, HOSTILE, (job,)), todo=0, renders=(), now=0.0)
+    plain.started(Begun(HOSTILE, 0, tally, lambda: 0.0))
     plain.observe(Job("n", "h", {}, "o"), None, job)
+    plain.beat(Gauges(1, 1, 0, 0, 1, 0, 1, 0))
     assert_inert(_without_styles(shown.getvalue()))
     assert "[red]boo" in shown.getvalue()
 

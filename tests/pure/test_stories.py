@@ -96,6 +96,7 @@ def shown(out: Console) -> str:
                     HOSTILE,
                     None,
                     HEAD,
+                    HEAD,
                     (LeftOut(HOSTILE, HOSTILE),),
                     (LeftOut(HOSTILE, HOSTILE),),
                     (HEAD[:2],),

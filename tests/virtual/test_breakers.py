@@ -10,7 +10,7 @@ import httpx
 import pytest
 from world import Fault, World, after_waiting, answers, breaks, does_and_then, spec, waits
 
-from pipeline.breakers import Signals, Stop
+from pipeline.breakers import Signals, Stop, Tolerance
 from pipeline.jobs import FailureKind, State
 from pipeline.limits import Contact
 from pipeline.outputs import Outputs
@@ -263,3 +263,56 @@ async def test_nothing_new_is_ordered_while_finished_videos_may_expire(world: Wo
     fetched = [when for when, _, path in world.seen if path.endswith("content")]
     assert [when for when in posts(world) if fetched[1] + 1 < when < fetched[3]] == [], "downloads take half a minute"
     assert [when for when in posts(world) if when > fetched[3]], "and then goes on"
+
+
+def _fail_each(world: World, *numbers: int) -> None:
+    """These POSTs are refused for their own sake, each in other words."""
+    faults = [
+        answers(400, refusal(f"no {n}", code="moderation_blocked")) if n in numbers else waits(0) for n in range(100)
+    ]
+    world.fault("POST", "/videos", *faults)
+
+
+SLOWLY = {"requests_per_minute": 6, "polls_per_second": 100}
+
+
+async def test_the_first_failure_ends_the_spending_and_what_is_paid_is_fetched(world: World) -> None:
+    _fail_each(world, 3)
+    signals = await world.run(TWENTY, tolerance=Tolerance(0), **SLOWLY)
+    assert (signals.stop, len(posts(world))) == (Stop.FAILURES, 4)
+    assert states(world) == {State.DONE: 3, State.FAILED: 1, State.PLANNED: 16}
+    await world.run(TWENTY, tolerance=Tolerance(0), **SLOWLY)
+    assert states(world) == {State.DONE: 19, State.FAILED: 1}, "those of earlier runs do not count"
+
+
+async def test_a_job_that_fails_at_the_server_counts_too(world: World) -> None:
+    video = json.dumps({"id": "video_x", "status": "failed", "error": {"message": "no", "code": "server_error"}})
+    world.fault("GET", "", answers(200, video.encode()))
+    signals = await world.run(TWENTY, tolerance=Tolerance(0), **SLOWLY)
+    assert signals.stop is Stop.FAILURES
+    assert states(world)[State.FAILED] == 1
+    assert states(world)[State.PLANNED] > 10
+
+
+async def test_a_job_that_is_tried_again_has_not_failed_yet(world: World) -> None:
+    _fail_each(world, 3)
+    retry = {"max_attempts": 2, "on": ["moderation_input"]}
+    signals = await world.run(TWENTY, tolerance=Tolerance(0), retry=retry, **SLOWLY)
+    assert (signals.stop, states(world)) == (None, {State.DONE: 20})
+
+
+async def test_more_failures_than_are_tolerated_end_the_spending(world: World) -> None:
+    _fail_each(world, 1, 4, 9)
+    signals = await world.run(TWENTY, tolerance=Tolerance(2), **SLOWLY)
+    assert (signals.stop, len(posts(world))) == (Stop.FAILURES, 10)
+    assert signals.failure is not None
+    assert signals.failure.message == "3 of the 10 that are over in this run; the last one: no 9"
+
+
+@pytest.mark.parametrize(("share", "stop", "submitted"), [(0.29, Stop.FAILURES, 10), (0.30, None, 20)])
+async def test_a_share_of_failures_says_nothing_before_ten_jobs_are_over(
+    world: World, share: float, stop: Stop | None, submitted: int
+) -> None:
+    _fail_each(world, 0, 1, 2)
+    signals = await world.run(TWENTY, tolerance=Tolerance(share=share), **SLOWLY)
+    assert (signals.stop, len(posts(world))) == (stop, submitted)

@@ -11,7 +11,7 @@ from typing import Any
 
 from loopback.canary.hostile import Answer, Request, Server, whole
 from loopback.canary.marks import Canary, Trace
-from loopback.canary.warm import Process, Warm
+from warm import Process, Warm
 
 VARIABLE = "CANARY_KEY"
 CLEAN = {
@@ -127,9 +127,8 @@ class Stage:
         number = f"{next(self._numbers):03}-{arguments[0].strip('-') if arguments else 'nothing'}"
         files = said / f"{number}.out", said / f"{number}.err"
         variables = {name: value for name, value in (self.environment | environment).items() if value is not None}
-        process = self.warm.start(
-            [*arguments], folder=self.folder, environment=variables, stdout=files[0], stderr=files[1]
-        )
+        with files[0].open("ab") as out, files[1].open("ab") as err:
+            process = self.warm.start(arguments, folder=self.folder, environment=variables, stdout=out, stderr=err)
         self._processes.append(process)
         return process, *files
 

@@ -1,12 +1,13 @@
 """An interpreter that has the command imported already, and becomes a new process for every call.
 
-    python warm.py DESCRIPTOR
+    python warm.py DESCRIPTOR MODULE:FUNCTION
 
 Half a second of imports for each of two hundred commands is more than a test may cost. Each call is a process of its
 own, with its own environment, folder and streams; only what the imports made is shared. It ends with its caller.
 """
 
 import gc
+import importlib
 import json
 import os
 import resource
@@ -14,11 +15,12 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
+from contextlib import closing, suppress
 from pathlib import Path
 from select import select
-from typing import Any, Self
+from tempfile import TemporaryFile
+from typing import IO, Any, Self
 
 _MOST = 1 << 20
 
@@ -62,11 +64,14 @@ class Process:
 
 
 class Warm:
-    """The interpreter, started with variables of its own. Use as a context manager."""
+    """The interpreter, started with variables of its own. Use as a context manager.
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    ``main`` is what a process becomes: the command, or a function in ``tests`` that calls it.
+    """
+
+    def __init__(self, environment: Mapping[str, str], main: str = "pipeline.cli:main") -> None:
         self._ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        command = [sys.executable, __file__, str(theirs.fileno())]
+        command = [sys.executable, __file__, str(theirs.fileno()), main]
         with theirs:
             self._process = subprocess.Popen(
                 command, env=environment, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()]
@@ -80,15 +85,56 @@ class Warm:
         self._process.wait(timeout=20)
 
     def start(
-        self, arguments: list[str], *, folder: Path, environment: Mapping[str, str], stdout: Path, stderr: Path
+        self,
+        arguments: Sequence[str],
+        *,
+        folder: Path,
+        environment: Mapping[str, str],
+        stdout: IO[bytes],
+        stderr: IO[bytes],
+        stdin: IO[bytes] | None = None,
+        memory: int | None = None,
     ) -> Process:
-        """Start the command in a folder, with this environment and nothing else; its output goes into two files."""
+        """Start the command in a folder, with this environment and nothing else; its output goes into two files.
+
+        ``stdin``: what it reads, or nothing. ``memory``: the bytes of address space that it may have.
+        """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        call = {"arguments": arguments, "folder": str(folder), "environment": dict(environment)}
-        with theirs, Path(os.devnull).open("rb") as nothing, stdout.open("ab") as said, stderr.open("ab") as also_said:
-            files = [nothing.fileno(), said.fileno(), also_said.fileno(), theirs.fileno()]
+        call = {
+            "arguments": [*arguments],
+            "folder": str(folder),
+            "environment": dict(environment),
+            "memory": memory,
+        }
+        with theirs, Path(os.devnull).open("rb") as nothing:
+            files = [(stdin or nothing).fileno(), stdout.fileno(), stderr.fileno(), theirs.fileno()]
             socket.send_fds(self._ours, [json.dumps(call).encode()], files)
         return Process(ours)
+
+    def call(
+        self,
+        arguments: Sequence[str],
+        *,
+        folder: Path,
+        environment: Mapping[str, str],
+        memory: int | None = None,
+        timeout: float = 60.0,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run the command to its end and return how it ended and what it said. Raises TimeoutError."""
+        with TemporaryFile() as said, TemporaryFile() as also_said:
+            with closing(
+                self.start(
+                    arguments, folder=folder, environment=environment, stdout=said, stderr=also_said, memory=memory
+                )
+            ) as process:
+                code = process.wait(timeout)
+            words = [_words(file) for file in (said, also_said)]
+        return subprocess.CompletedProcess(arguments, code, *words)
+
+
+def _words(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode()
 
 
 def _calls(channel: socket.socket) -> dict[str, Any] | None:
@@ -125,8 +171,9 @@ def _tell(line: int, number: int) -> None:
 
 
 def _main() -> int:
-    from pipeline.cli import main  # noqa: PLC0415  # what it is all about
-
+    importlib.import_module("pipeline.cli")  # what it is all about
+    module, _, name = sys.argv[2].partition(":")
+    main = getattr(importlib.import_module(module), name)
     gc.freeze()  # or each process copies what it only looks through
     with socket.socket(fileno=int(sys.argv[1])) as channel:
         call = _calls(channel)
@@ -136,7 +183,9 @@ def _main() -> int:
     os.environ.update(call["environment"])
     os.chdir(call["folder"])
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core is the process's memory, and the key is in it
-    code = main(call["arguments"])
+    if call["memory"] is not None:
+        resource.setrlimit(resource.RLIMIT_AS, (call["memory"], call["memory"]))
+    code: int = main(call["arguments"])
     gc.collect()  # says what was left open, where the interpreter says such things
     sys.stdout.flush()
     sys.stderr.flush()

@@ -1,0 +1,127 @@
+"""A run with all who are told of it: people, and files beside it. And a look at the first videos before the rest."""
+
+import time
+from collections.abc import Iterator
+from contextlib import aclosing, contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from math import inf
+from pathlib import Path
+from typing import Any
+
+import anyio
+import click
+from rich.console import Console
+
+from pipeline import commands, render, watching
+from pipeline.breakers import Stop
+from pipeline.commands import Ended
+from pipeline.credential import Censor
+from pipeline.journal import Journal
+from pipeline.live import Screen, watched
+from pipeline.logbook import Logbook
+from pipeline.metering import Meter
+from pipeline.onlookers import Progress, Several
+from pipeline.preparation import Cleared, Options
+from pipeline.progress import HEARTBEAT, heartbeat, is_terminal, progress_on
+from pipeline.replies import on_a_terminal
+from pipeline.sentences import run_by
+from pipeline.summary import Status
+from pipeline.trial import trial
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Who is told of a run: people, in a mode of ``progress_on``; and files."""
+
+    mode: str = "auto"
+    events: Path | None = None
+    log: Path | None = None
+    metrics: Path | None = None
+
+
+def watch(console: Console, target: Path, options: Options) -> Status:
+    """Show how a campaign goes until it is finished and nobody runs it, or a Ctrl-C; return how it stands then."""
+    with suppress(KeyboardInterrupt):
+        anyio.run(_watch, console, target, options)
+    return commands.status(target, options)
+
+
+async def _watch(console: Console, target: Path, options: Options) -> None:
+    screen = Screen(console) if is_terminal(console) else None
+    due = -inf
+    try:
+        async with aclosing(watching.watch(target, options)) as views:
+            async for view in views:
+                if screen is not None:
+                    screen.draw(watched(view, console.width, console.height))
+                elif anyio.current_time() >= due:
+                    due = anyio.current_time() + HEARTBEAT
+                    console.print(
+                        f"{time.strftime('%H:%M:%S')} {heartbeat(view.tally, view.now)}; {run_by(view.holder)}"
+                    )
+    finally:
+        if screen is not None:
+            screen.close()
+
+
+def run(console: Console, cleared: Cleared, told: Told, *, canary: int | None) -> Ended:
+    """Run what is cleared, and tell of it. With a ``canary``: first so many, and the rest when a person says so."""
+    first = None if canary is None else trial(cleared, canary)
+    if first is not None:
+        end = _run(console, first.first, told)
+        if end.stop or end.signal or not first.went_well(end.status):
+            return end
+        render.canary(console, end, first)
+        if not (on_a_terminal() and click.confirm("Render the rest?", default=False, err=True)):
+            return commands.stopped(end, Stop.CANARY)
+    return _run(console, cleared, told)
+
+
+def _run(console: Console, cleared: Cleared, told: Told) -> Ended:
+    with _audience(console, cleared, told) as progress:
+        return anyio.run(partial(commands.run, cleared, progress=progress))
+
+
+@contextmanager
+def _audience(console: Console, cleared: Cleared, told: Told) -> Iterator[Progress]:
+    """Give all who are told. Raises UsageError for a file that cannot be written: before anything is spent."""
+    with progress_on(console, told.mode) as people:
+        members = [people]
+        if told.events is not None:
+            members.append(Journal(told.events, complain=people.note))
+        if told.log is not None:
+            censor = Censor(cleared.key, cleared.options.network.password)
+            members.append(Logbook(told.log, censor=censor, facts=_facts(cleared), complain=people.note))
+        if told.metrics is not None:
+            members.append(Meter(told.metrics, complain=people.note))
+        yield Several(*members)
+
+
+def _facts(cleared: Cleared) -> dict[str, Any]:
+    """Return what was asked for, for support. A proxy's address may have a password, so only that there is one."""
+    prepared, options = cleared.prepared, cleared.options
+    loaded, limits = prepared.loaded, prepared.loaded.limits
+    chosen = {
+        "select": ",".join(options.select) or None,
+        "limit": options.limit,
+        "sample": options.sample,
+        "no_submit": options.no_submit or None,
+        "resubmit_absent": options.resubmit_absent or None,
+        "takeover": options.takeover or None,
+        "max_failures": options.tolerance,
+        "proxy": options.network.proxy and "yes",
+        "ca_file": options.network.ca_file,
+    }
+    return {
+        "manifest": loaded.manifest.name,
+        "provider": loaded.profile.name,
+        "address": cleared.base_url or "in this process",
+        "key": cleared.key.fingerprint if cleared.key else "none",
+        "requests_per_minute": limits.requests_per_minute,
+        "max_in_flight": limits.max_in_flight,
+        "polls_per_second": limits.polls_per_second,
+        "downloads_at_once": limits.downloads,
+        "max_cost": prepared.max_cost,
+        **chosen,
+    }

@@ -1,0 +1,56 @@
+"""What goes over the wire, told request by request: how long each took, and how it was answered. No body, no header
+but the server's own name for its answer, and no query: a signed link is as good as a key."""
+
+from collections.abc import Callable
+
+import anyio
+import httpx
+
+from pipeline.classes import request_id
+from pipeline.onlookers import Exchange
+
+Heard = Callable[[Exchange], None]
+
+
+class Told(httpx.AsyncBaseTransport):
+    """A transport that tells of each request. ``base_url`` is the server's own address; ``clean`` removes the key."""
+
+    def __init__(
+        self, transport: httpx.AsyncBaseTransport, heard: Heard, *, base_url: str, clean: Callable[[str], str]
+    ) -> None:
+        self._transport = transport
+        self._heard = heard
+        self._clean = clean
+        self._base = httpx.URL(base_url)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        began = anyio.current_time()
+        what, target = self._named(request)
+
+        def told(status: int | None, error: str | None, name: str | None = None) -> None:
+            seconds = anyio.current_time() - began
+            known = name and self._clean(name)
+            self._heard(Exchange(what, request.method, self._clean(target), seconds, status, error, known))
+
+        try:
+            response = await self._transport.handle_async_request(request)
+        except BaseException as error:
+            told(None, type(error).__name__)
+            raise
+        told(response.status_code, None, request_id(response.headers))
+        return response
+
+    async def aclose(self) -> None:
+        await self._transport.aclose()
+
+    def _named(self, request: httpx.Request) -> tuple[str, str]:
+        """Return what is asked for, and so much of the address as may be shown."""
+        url, base = request.url, self._base
+        path = url.path.removeprefix(base.path.rstrip("/"))
+        if (url.scheme, url.netloc) != (base.scheme, base.netloc):
+            return "storage", url.host
+        if request.method == "POST":
+            return "submit", path
+        if path.endswith("/content"):
+            return "content", path
+        return ("poll" if path.count("/") > 1 else "list"), path

@@ -1,0 +1,88 @@
+"""Watching a run from elsewhere, by its ledger. It takes no lock and writes nothing, and no run notices it."""
+
+import time
+from collections import defaultdict, deque
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+
+from pipeline.jobs import FOR_A_PERSON, OVER, Job, State
+from pipeline.ledger import following, reading
+from pipeline.ledger.following import Mark, News
+from pipeline.ledger.lock import Holder, holder
+from pipeline.preparation import Campaign, Options
+from pipeline.surroundings import campaign_of, title
+from pipeline.tally import Standing, Tally
+
+EVERY = 1.0
+"""Seconds between two looks."""
+
+_PROBLEMS = 5
+_TROUBLE = OVER | FOR_A_PERSON | {State.IN_DOUBT}
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A campaign as a look has found it. ``now`` in seconds since the epoch."""
+
+    tally: Tally
+    problems: tuple[Job, ...]
+    holder: Holder | None
+    now: float
+
+
+async def watch(target: Path, options: Options) -> AsyncGenerator[View, None]:
+    """Yield how a campaign stands, again and again, until all of it is finished and nobody runs it.
+
+    Raises LedgerError where there is no ledger, or none any more.
+    """
+    campaign = campaign_of(target, options.output)
+    watcher = _Watcher(campaign)
+    while True:
+        view = watcher.look()
+        yield view
+        if view.tally.is_done and not (view.holder and view.holder.runs):
+            return
+        await anyio.sleep(EVERY)
+
+
+class _Watcher:
+    """Keeps what one job adds to the sums, for each job: little enough for a hundred thousand."""
+
+    def __init__(self, campaign: Campaign) -> None:
+        self._campaign = campaign
+        self._mark: Mark | None = None
+        self._tally: Tally | None = None
+        self._standings: dict[int, Standing] = {}
+        self._problems: deque[Job] = deque(maxlen=_PROBLEMS)
+
+    def look(self) -> View:
+        now, held = time.time(), holder(self._campaign.lock)
+        with reading.opened(self._campaign.ledger) as connection:
+            found = following.news(connection, self._mark)
+            if self._tally is None or (found and found.anew):
+                name, _, currency = title(self._campaign, reading.settings(connection))
+                self._tally = Tally(name=name, currency=currency, budget=None, began=now - 60, todo=0)
+                self._tally.renders.extend(reading.renders(connection))
+                self._standings.clear()
+                self._problems.clear()
+            self._tally.budget = reading.budget(connection)
+            if found is not None:
+                self._learn(self._tally, found)
+        return View(self._tally, tuple(self._problems), held, now)
+
+    def _learn(self, tally: Tally, found: News) -> None:
+        ready = defaultdict[int, list[float]](list)
+        for event in found.events:
+            if event.kind == "intended":
+                tally.submitted(event.at)
+            elif event.kind == "completed" and not found.anew:  # else those are known already
+                ready[event.job].append(event.at)
+        for number, job in found.jobs:
+            before = self._standings.get(number)
+            self._standings[number] = tally.seen(before, job, ready[number])
+            if job.state in _TROUBLE and not (before and before.state is job.state) and not job.orphaned:
+                self._problems.append(job)
+        self._mark = found.mark
