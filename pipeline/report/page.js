@@ -387,18 +387,38 @@
       const here = holes(columns) + (fit - columns) * 0.03;
       if (here < cost - 1e-9) { cost = here; best = columns; }
     }
-    list.style.setProperty("--columns", best);
+    place(best);
+  }
+
+  function place(columns) {
+    list.style.setProperty("--columns", columns);
+    // What a row has left goes to its last shot: the words stand beside the frames.
+    let left = columns;
+    let last = null;
     for (const shot of inOrder) {
-      const span = Math.max(1, Math.min(shot.wide || 1, best));
-      if (shot.span !== span) {
-        shot.span = span;
-        shot.node.style.setProperty("--span", span);
+      if (!shot.wide) continue;
+      shot.span = Math.min(shot.wide, columns);
+      if (shot.span > left) {
+        last.room += left;
+        left = columns;
       }
+      left -= shot.span;
+      shot.room = shot.span;
+      last = shot;
+    }
+    for (const shot of inOrder) {
+      const placed = `${shot.span} ${shot.room}`;
+      if (!shot.wide || shot.placed === placed) continue;
+      shot.placed = placed;
+      shot.node.style.setProperty("--span", shot.span);
+      shot.node.style.setProperty("--room", shot.room);
+      shot.node.classList.toggle("beside", shot.room > shot.span);
     }
   }
 
+  let printing = false;
   new ResizeObserver(() => {
-    if (list.clientWidth && list.clientWidth !== width) arrange();
+    if (!printing && list.clientWidth && list.clientWidth !== width) arrange();
   }).observe(list);
 
   // ---- the controls
@@ -650,8 +670,14 @@
   addEventListener("hashchange", () => show(read()));
   addEventListener("popstate", () => show(read()));
   addEventListener("beforeprint", () => {
+    printing = true;
+    place(list.classList.contains("tall") ? 6 : 4);
     for (const frame of framesIn(list)) {
       if (frame.picture) { frame.picture.decoding = "sync"; frame.picture.src = frame.film.poster; }
     }
+  });
+  addEventListener("afterprint", () => {
+    printing = false;
+    arrange();
   });
 })();
