@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from pipeline import neutral
 from pipeline.jobs import DOUBTFUL, FOR_A_PERSON, OVER, FailureKind, Job, State
 from pipeline.report.frames import History
 
@@ -104,7 +105,7 @@ def rendering(histories: Iterable[History]) -> tuple[Spread, ...]:
     for history in histories:
         if history.rendered is not None:
             request = history.job.request
-            label = f"{request.get('size', '?')}, {request.get('seconds', '?')} s"
+            label = neutral.on_lines(f"{request.get('size', '?')}, {request.get('seconds', '?')} s")
             groups.setdefault(label, []).append(history.rendered)
     ordered = sorted(groups.items(), key=lambda group: (-len(group[1]), group[0]))
     if len(ordered) > GROUPS:

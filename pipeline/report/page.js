@@ -434,7 +434,7 @@
   function select(name, label, options) {
     const made = el("select", { id: `by-${name}` }, ...options.map(([value, text]) => el("option", { value }, text)));
     made.addEventListener("change", () => go({ [name]: made.value }));
-    byId("selects").append(el("label", { class: "select" }, el("span", { class: "unseen" }, label), made));
+    byId("selects").append(el("span", { class: "select" }, el("label", { class: "unseen", for: made.id }, label), made));
   }
 
   function choice(name, value, ...text) {
@@ -619,7 +619,7 @@
     };
     dialog.replaceChildren(
       el("div", { class: "bar" },
-        el("h2", { id: "job-h", tabindex: "-1" }, el("bdi", {}, job.shot), el("span", { class: "of" }, `take ${job.take}`)),
+        el("h2", { id: "job-h", tabindex: "-1" }, el("bdi", {}, job.shot), " ", el("span", { class: "of" }, `take ${job.take}`)),
         el("span", { class: `badge s-${job.state}` }, words(job.state)), job.picked && el("span", { class: "badge pick" }, "picked"),
         el("span", { class: "buttons" },
           button("previous", "Previous frame", "←", () => turn(-1), here <= 0),

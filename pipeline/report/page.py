@@ -117,7 +117,7 @@ def _facts(account: Account, picked: int) -> str:
     if orphans:
         facts.append(("Orphaned", str(orphans), "not in the manifest"))
     return "".join(
-        f"<div><dt>{escape(term)}</dt><dd>{escape(value)}<small>{escape(more)}</small></dd></div>"
+        f"<div><dt>{escape(term)}</dt><dd>{escape(value)} <small>{escape(more)}</small></dd></div>"
         for term, value, more in facts
     )
 
