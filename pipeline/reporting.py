@@ -7,11 +7,12 @@ import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import ModuleType
+from typing import BinaryIO
 from urllib.parse import quote_from_bytes
 
 from pipeline.custody import Custody
@@ -21,6 +22,7 @@ from pipeline.ledger import reading
 from pipeline.preparation import Campaign, Options
 from pipeline.report import page
 from pipeline.report.frames import Footage, History
+from pipeline.sidecars import FOLDER, REJECTED
 from pipeline.summary import Status
 from pipeline.surroundings import campaign_of, title
 
@@ -100,15 +102,17 @@ def _footage(campaign: Campaign, beside: Path, files: Mapping[str, str]) -> tupl
     elif len(files) > MOST:
         note = f"The first {MOST:,} videos have thumbnails; the others show themselves when they are on screen."
     shelf = campaign.folder / THUMBNAILS
-    with Custody(campaign.folder) as custody, ThreadPoolExecutor(os.cpu_count()) as pool:
-        look = partial(_look, custody, campaign.folder, beside)
+    with ExitStack() as stack:
+        kept = {name: stack.enter_context(Custody(campaign.folder, name)) for name in (FOLDER, REJECTED)}
+        pool = stack.enter_context(ThreadPoolExecutor(os.cpu_count()))
+        look = partial(_look, kept, campaign.folder, beside)
         here = dict(zip(files, pool.map(look, files), strict=True))
         if posters is not None:
             wanted = [path for path in files if here[path].url][:MOST]
             if wanted:
                 with suppress(OSError):  # then nothing is kept, and the next report takes as long
                     shelf.mkdir(exist_ok=True)
-            develop = partial(_developed, custody, shelf, posters.poster)
+            develop = partial(_developed, kept, shelf, posters.poster)
             for path, picture in zip(wanted, pool.map(develop, wanted, [files[path] for path in wanted]), strict=True):
                 if picture is not None:
                     here[path] = Footage(path, here[path].url, posters.data_url(picture))
@@ -123,10 +127,18 @@ def _posters() -> ModuleType | None:
     return posters
 
 
-def _look(custody: Custody, folder: Path, beside: Path, path: str) -> Footage:
+def _opened(kept: Mapping[str, Custody], path: str) -> BinaryIO:
+    """Open a video of the campaign. Raises OSError."""
+    custody = kept.get(path.partition("/")[0])
+    if custody is None:
+        raise FileNotFoundError(path)
+    return custody.opened(path)
+
+
+def _look(kept: Mapping[str, Custody], folder: Path, beside: Path, path: str) -> Footage:
     """Return where the page finds the file, or that it is not there."""
     try:
-        custody.opened(path).close()
+        _opened(kept, path).close()
     except OSError:
         return Footage(path, None)
     return Footage(path, relative_url(folder / path, beside))
@@ -138,20 +150,20 @@ def relative_url(file: Path, folder: Path) -> str:
 
 
 def _developed(
-    custody: Custody, shelf: Path, poster: Callable[..., bytes | None], path: str, sha256: str
+    kept: Mapping[str, Custody], shelf: Path, poster: Callable[[BinaryIO], bytes | None], path: str, sha256: str
 ) -> bytes | None:
     """Return the thumbnail of a video, kept from an earlier report where there is one."""
-    kept = shelf / f"{sha256}.webp"
+    made = shelf / f"{sha256}.webp"
     with suppress(OSError):
-        return kept.read_bytes()
+        return made.read_bytes()
     try:
-        with custody.opened(path) as file:
+        with _opened(kept, path) as file:
             picture = poster(file)
     except OSError:
         return None
     if picture is not None:
         with suppress(OSError):
-            _replace(kept, picture)
+            _replace(made, picture)
     return picture
 
 

@@ -205,7 +205,8 @@ def _story(shot: Shot, spec: Spec, fate: str, film: Film, folder: Path, chance: 
         return [*story, (3600, Picked(picked=True))]
     if fate == "j":
         old = film(replace(spec, name=f"{spec.name}, before"))
-        kept = path.replace(".mp4", ".rejected-1.mp4")
+        kept = f"rejected/{spec.output}"
+        (folder / "rejected").mkdir(exist_ok=True)
         (folder / kept).write_bytes(old)
         back = Rejected(by="a person", approvals=1, sunk=0.4, was=path, kept=kept, kept_sha256=sha256(old).hexdigest())
         before = rendered(shot, f"{key}-1", old, path, chance)
