@@ -301,6 +301,17 @@
   };
   const most = (shot, name) => Math.max(...shot.takes.map((job) => (job[name] === undefined ? -1 : job[name])));
 
+  // Frames that are not asked for leave the page: hiding ten thousand neighbours takes Chromium a minute.
+  let presented = [];
+
+  function present(shown) {
+    if (shown.length === presented.length && shown.every((shot, number) => shot === presented[number])) return;
+    presented = shown;
+    const together = document.createDocumentFragment();
+    for (const shot of shown) together.append(shot.node);
+    list.replaceChildren(together);
+  }
+
   let visible = jobs;
   let sortedBy = "";
   let inOrder = shots;
@@ -314,10 +325,9 @@
     if (asked.sort !== sortedBy) {
       sortedBy = asked.sort;
       inOrder = [...shots].sort((a, b) => SORTS[sortedBy][1](a, b) || a.number - b.number);
-      list.replaceChildren(...inOrder.map((shot) => shot.node));
     }
     visible = [];
-    let shown = 0;
+    const shown = [];
     for (const shot of inOrder) {
       let any = 0;
       for (const job of shot.takes) {
@@ -330,12 +340,12 @@
         if (!node.hidden) any += 1;
       }
       shot.wide = any;
-      if (shot.node.hidden === any > 0) shot.node.hidden = !any;
-      shown += any > 0;
+      if (any) shown.push(shot);
     }
+    present(shown);
     const all = visible.length === jobs.length;
     const takes = all ? plural(jobs.length, "take") : `${visible.length.toLocaleString("en")} of ${plural(jobs.length, "take")}`;
-    const said = shots.length === jobs.length ? takes.replace("take", "frame") : `${takes}, ${plural(shown, "shot")}`;
+    const said = shots.length === jobs.length ? takes.replace("take", "frame") : `${takes}, ${plural(shown.length, "shot")}`;
     if (byId("count").textContent !== said) byId("count").textContent = said;
     byId("none").hidden = visible.length > 0 || !jobs.length;
     arrange();
@@ -655,7 +665,9 @@
   function build() {
     stop();
     near.disconnect();
-    list.replaceChildren(...shots.map(shotNode));
+    shots.forEach(shotNode);
+    presented = [];
+    list.replaceChildren();
     sortedBy = "";
     inOrder = shots;
     for (const shot of shots) near.observe(shot.node);

@@ -55,7 +55,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Pages:
     (folder / "clip.mp4").write_bytes(clips["1280x720"])
     made = {
         "thousand": account(1000),
-        "bare": account(60, film="clip.mp4"),
+        "bare": account(60, bare=True),
         "hostile": hostile("clip.mp4"),
     }
     for name, told in made.items():

@@ -46,14 +46,14 @@ def history(number: int, *, prompt: str | None = None) -> History:
     return History(Job(f"clip-{number}#1", f"{number:064x}", request, "", **facts, **done), tuple(entries))
 
 
-def account(number: int, *, film: str | None = None) -> Account:
-    """Return a campaign of so many jobs, whose thumbnails are of one colour each; with a film it has none."""
+def account(number: int, film: str = "clip.mp4", *, bare: bool = False) -> Account:
+    """Return a campaign of so many jobs with one film, whose thumbnails are of one colour each; ``bare`` has none."""
     histories = [history(one) for one in range(number)]
     footage = {}
     for one, told in enumerate(histories):
         path = told.job.path
         if path:
-            footage[path] = Footage(path, film) if film else Footage(path, path, _picture(one % 12 * 30))
+            footage[path] = Footage(path, film) if bare else Footage(path, film, _picture(one % 12 * 30))
     status = Status("thousand", "/campaign", "USD", tuple(told.job for told in histories))
     return Account(status, "studio", histories, footage, BEGAN + 9000, 30)
 

@@ -20,6 +20,7 @@ NOT_RUN = [
     ("litellm.md", "python tests/litellm/check.py"),
     ("operations.md", "docker build -t callsheet ."),
     ("reliability.md", "python tests/faults/check.py"),
+    ("report.md", "python tests/browser/measure.py 1000"),
     ("simulator.md", "callsheet simulate --port 8000 --videos stock --state bill.db"),
     ("tutorial.md", "python3 -m venv --without-pip .venv"),
 ]
@@ -29,7 +30,6 @@ SOON = [
     ("examples.md", "callsheet export manifests/dataset.yaml --format videofolder --to dataset"),
     ("examples.md", "sed -i 's/storm, fog/storm, fog, rain/' manifests/campaign.yaml"),
     ("examples.md", "callsheet pick manifests/campaign.yaml opening@dawn-1280x720#2"),
-    ("tutorial.md", "callsheet report film.yaml"),
     ("tutorial.md", "callsheet pick dataset.yaml kite#2"),
 ]
 
