@@ -35,7 +35,7 @@ def main(picture: Path, folder: Path) -> None:
     page = Path(report(folder, Options(), None).page)
     with chromium.browser() as browser:
         view = browser.new_context(
-            viewport={"width": 1280, "height": 900}, color_scheme="light", offline=True
+            viewport={"width": 1280, "height": 1200}, color_scheme="light", offline=True
         ).new_page()
         view.goto(page.as_uri())
         view.wait_for_timeout(500)
