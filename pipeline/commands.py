@@ -325,6 +325,7 @@ async def _enrol(ledger: SqliteLedger, prepared: Prepared, cleared: Cleared) -> 
         "currency": price.currency if price else None,
         "vars": {**prepared.remembered, **cleared.options.variables},
         "agreed": list(cleared.agreed),
+        "requests_per_minute": loaded.limits.requests_per_minute,
     }
     account = prepared.account
     await ledger.enrol(loaded.specs, settings=settings, max_cost=account.max_cost, max_videos=account.max_videos)

@@ -23,6 +23,7 @@ from pipeline.ledger.reading import Entry
 from pipeline.locks import Lock
 from pipeline.pinning import Difference
 from pipeline.rebuilding import Rebuilt
+from pipeline.reporting import Reported
 from pipeline.resolving import Answered, Questions
 
 ANY_ID = "VIDEO_ID"
@@ -198,6 +199,11 @@ def audit_document(found: Audit, command: Sequence[str]) -> dict[str, Any]:
         "incomplete": found.incomplete and found.incomplete.message,
         "exit": found.exit_code,
     }
+
+
+def report_document(found: Reported) -> dict[str, Any]:
+    """Return the document of ``report --json``."""
+    return {"schema_version": 1, **asdict(found)}
 
 
 def answer_command(command: Sequence[str], question: Question, answer: Answer, video_id: str = ANY_ID) -> list[str]:

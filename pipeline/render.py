@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pipeline import parquet, source
+from pipeline import neutral, parquet, source
 from pipeline.actions import ACTIONS
 from pipeline.authoring import Blame, Checked
 from pipeline.commands import Ended
@@ -29,12 +29,7 @@ from pipeline.rules import Rule
 from pipeline.sayings import masked
 from pipeline.summary import Status
 
-_ESCAPED = (
-    {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
-    | {ord("\n"): "⏎", ord("\r"): "", ord("\t"): " "}
-    | {code: f"\\u{code:04x}" for code in (0x061C, 0x200B, 0x200E, 0x200F, 0x2028, 0x2029, 0xFEFF)}
-    | {code: f"\\u{code:04x}" for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A), *range(0xD800, 0xE000))}
-)
+_ESCAPED = {**neutral.WRITTEN_OUT, ord("\n"): "⏎", ord("\r"): "", ord("\t"): " "}
 
 _COLOURS = {State.DONE: "green", State.FAILED: "red", State.EXPIRED: "red"} | dict.fromkeys(FOR_A_PERSON, "yellow")
 _SEVERITIES = {"error": "red", "warning": "yellow"}

@@ -1,4 +1,4 @@
-"""The commands that hand over what was rendered. ``cli`` has them among its own."""
+"""The commands about what was rendered, to look at and to hand on. ``cli`` has them among its own."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from pipeline import delivery, handouts, render, sharding
+from pipeline import delivery, documents, handouts, render, reporting, sharding, stories
 from pipeline.delivery import Wanted
 from pipeline.formats import FORMATS
 from pipeline.options import JSON, OUTPUT, TARGET, options_of, taking
@@ -49,6 +49,20 @@ def export(
     return found.exit_code
 
 
+@click.command()
+@taking(TARGET, JSON, OUTPUT)
+@click.option(
+    "--to",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write the page there. Else it is report.html in the campaign's folder.",
+)
+def report(target: Path, as_json: bool, to: Path | None, **options: Any) -> int:
+    """Make one page of the campaign: a contact sheet that plays, each job's story, charts. Also while it runs."""
+    answer_with(as_json, documents.report_document, stories.report, reporting.report(target, options_of(**options), to))
+    return 0
+
+
 def _pair(text: str) -> tuple[str, str]:
     old, equals, new = text.partition("=")
     if not (old and equals and new):
@@ -56,4 +70,4 @@ def _pair(text: str) -> tuple[str, str]:
     return old, new
 
 
-COMMANDS = (export,)
+COMMANDS = (report, export)

@@ -17,6 +17,7 @@ from pipeline.jobs import Job
 from pipeline.ledger.reading import Entry
 from pipeline.rebuilding import LeftOut, Rebuilt
 from pipeline.render import count, safe
+from pipeline.reporting import Reported
 from pipeline.resolving import Answered, Questions, Spending
 
 _SHOWN_AT_MOST = 100
@@ -151,6 +152,15 @@ def audit(console: Console, found: Audit, command: Sequence[str]) -> None:
         console.print(
             Text(f"{count(found.seen, 'id')} at {safe(found.source)}: nothing surplus, nothing missing.", "bold")
         )
+
+
+def report(console: Console, found: Reported) -> None:
+    """Print where the page is, and what it lacks."""
+    gone = f", {count(found.missing, 'file')} not there" if found.missing else ""
+    console.print(f"{count(found.jobs, 'job')}, {count(found.videos, 'video')}{gone}; {found.bytes:,} bytes.")
+    if found.note:
+        console.print(found.note)
+    console.print(f"Page     {safe(found.page, 2000)}")
 
 
 def _story(console: Console, story: Story, currency: str | None) -> None:

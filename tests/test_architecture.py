@@ -22,12 +22,12 @@ FLOORS = [
        credential mp4 events evidence decisions policies plan limits choices pinning blocking retrying summary
        actions breakers listing matching answers audits sidecars clock rules annotations comparing symptoms
        diagnosis outlines changes costs timing previews saved tally onlookers exposition boxes rows splits sharding
-       cards""",
+       cards neutral""",
     """client probing network shipped providers files folder including parquet pages starter inputs outputs custody
        planfiles staging ledger simulator traffic trails""",
     """steps runner supervision fixing preparation reconciliation surroundings inquiry rebuilding examining
-       clearing origins journal logbook metering trial formats replacing rejections locks""",
-    "commands resolving aftercare authoring doctor planning watching delivery selecting locking",
+       clearing origins journal logbook metering trial formats replacing rejections locks report""",
+    "commands resolving aftercare authoring doctor planning watching delivery selecting locking reporting",
     """render sentences live progress attending documents stories handover descriptions plans options replies
        servers manifests keeping handouts results cli""",
     "__main__",
@@ -97,10 +97,12 @@ ACROSS = {
     ("cli", "keeping"),
     ("cli", "results"),
     ("handouts", "render"),
+    ("results", "documents"),
     ("results", "handouts"),
     ("results", "options"),
     ("results", "render"),
     ("results", "replies"),
+    ("results", "stories"),
     ("handover", "render"),
     ("keeping", "documents"),
     ("keeping", "handover"),
@@ -125,11 +127,11 @@ ACROSS = {
 #: Who may import a library. ``ledger`` means all of the package.
 LIBRARIES = {
     "asyncio": "",
-    "av": "simulator",
+    "av": "simulator report.posters",
     "click": "cli options replies servers manifests keeping attending results",
     "httpx": "client network probing traffic",
     "jsonschema": "sayings validation simulator.refusals",
-    "PIL": "simulator",
+    "PIL": "simulator report.posters",
     "pyarrow": "parquet",
     "rich": "render progress live attending stories handover descriptions plans handouts",
     "sqlite3": "ledger simulator.store",
@@ -180,6 +182,9 @@ GATES: Mapping[str, Mapping[str, str]] = {
     },
     "planning": {
         "os.environ": "the server's address, as a run would find it",
+    },
+    "reporting": {
+        "time.time": "when the page was made",
     },
 }
 

@@ -25,6 +25,8 @@ PROJECT = PYPROJECT["project"]
 SCHEMAS = sorted(path.name.removesuffix(".schema.json") for path in (ROOT / "schemas").iterdir())
 MANIFESTS = sorted((ROOT / "manifests").glob("*.yaml"))
 
+#: Which modules and packages need which extra.
+EXTRAS = {"simulator": "simulator", "parquet.py": "parquet", "report": "report"}
 #: Where the import's name is not the distribution's.
 DISTRIBUTIONS = {"PIL": "pillow", "yaml": "pyyaml"}
 
@@ -68,7 +70,9 @@ def test_everything_that_the_source_distribution_names_is_there() -> None:
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_what_is_imported_is_declared(path: Path) -> None:
     declared = PROJECT["dependencies"].copy()
-    extra = {"simulator": "simulator", "parquet.py": "parquet"}.get(path.relative_to(PACKAGE).parts[0])
+    extra = {"simulator": "simulator", "parquet.py": "parquet", "report": "report"}.get(
+        path.relative_to(PACKAGE).parts[0]
+    )
     declared += PROJECT["optional-dependencies"][extra] if extra else []
     names = {re.split(r"[^\w-]", requirement)[0] for requirement in declared}
     assert {DISTRIBUTIONS.get(name, name) for name in third_party(ast.parse(path.read_bytes()))} <= names

@@ -4,6 +4,7 @@ import json
 import sqlite3
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing, contextmanager
+from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -117,6 +118,25 @@ def events(connection: sqlite3.Connection, job: Job) -> list[Entry]:
         (job.name, job.request_hash),
     )
     return [Entry(at, kind, State(state), json.loads(data), raw) for at, kind, state, data, raw in rows]
+
+
+def histories(connection: sqlite3.Connection) -> Iterator[tuple[Job, tuple[Entry, ...]]]:
+    """Yield every job with all that happened to it, as they stood at one instant, without the server's answers."""
+    connection.execute("BEGIN")
+    try:
+        rows = connection.execute("SELECT job, at, kind, state, data FROM events ORDER BY job, id")
+        happened = groupby(rows, key=lambda row: int(row[0]))
+        upcoming = next(happened, None)
+        for number, *facts in connection.execute(f"{SELECT} ORDER BY id"):
+            entries: tuple[Entry, ...] = ()
+            if upcoming is not None and upcoming[0] == number:
+                entries = tuple(
+                    Entry(at, kind, State(state), json.loads(data), b"") for _, at, kind, state, data in upcoming[1]
+                )
+                upcoming = next(happened, None)
+            yield job_from(tuple(facts)), entries
+    finally:
+        connection.execute("ROLLBACK")
 
 
 def rejections(connection: sqlite3.Connection, states: Collection[State] = tuple(State)) -> Iterator[dict[str, Any]]:

@@ -20,6 +20,7 @@ NOT_RUN = [
     ("litellm.md", "python tests/litellm/check.py"),
     ("operations.md", "docker build -t callsheet ."),
     ("reliability.md", "python tests/faults/check.py"),
+    ("report.md", "python tests/browser/measure.py 1000"),
     ("running.md", "callsheet status spring.yaml --watch"),
     ("simulator.md", "callsheet simulate --port 8000 --videos stock --state bill.db"),
     ("tutorial.md", "python3 -m venv --without-pip .venv"),

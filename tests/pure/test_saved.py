@@ -7,9 +7,8 @@ import pytest
 
 from pipeline import providers
 from pipeline.errors import UsageError
-from pipeline.events import Last
 from pipeline.jobs import Failure, FailureKind, Job, Spec, State
-from pipeline.plan import Findings, Plan, compare
+from pipeline.plan import Findings, Last, Plan, compare
 from pipeline.profile import Price, Profile
 from pipeline.saved import Saved, carried_on, differences, is_saved, saved_from, saved_jobs, terms, text_of
 
