@@ -61,7 +61,7 @@ FAILPOINTS = {
     "adoption-written": _after("Adopted"),
     "status-read": Failpoint("pipeline.decisions:_seen", "call"),
     "completion-written": _after("Completed"),
-    "part-growing": Failpoint("pipeline.outputs:Part.write", "return", caller="pipeline.client:VideosClient._receive"),
+    "part-growing": Failpoint("pipeline.outputs:Part.write", "return", caller="pipeline.steps:_keep"),
     "part-whole": Failpoint("pipeline.outputs:Part.seal", "call"),
     "part-synced": Failpoint("pipeline.outputs:Part.sync", "return", caller="pipeline.outputs:Part.seal"),
     "verified-written": _after("Verified"),
