@@ -206,7 +206,7 @@ def test_a_copy_of_a_ledger_is_not_run_without_a_persons_word(command: Command, 
     copy = tmp_path / "copy"
     shutil.copytree(finished, copy)
     code, said = command("run", copy)
-    assert (code, "copy" in said) == (0, False), "there is nothing to do, so nothing that could be paid twice"
+    assert (code, "is a copy" in said) == (0, False), "there is nothing to do, so nothing that could be paid twice"
     with _without_a_video(copy):
         code, said = command("run", copy, "--base-url", SERVER)
         assert (code, "this ledger is a copy" in said) == (5, True)
