@@ -14,7 +14,6 @@ when it came and what it met.
 
 import argparse
 import json
-import os
 import secrets
 import shutil
 import signal
@@ -26,14 +25,11 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from threading import Event
 
-sys.path.append(str(Path(__file__).resolve().parents[1]))
-
 import report
 from subjects import Callsheet, Naive
 from tally import Kind, Tally
 from trial import Trial, conduct, planned
 from verdict import Counts, judged
-from warm import Warm
 
 LANES = 2
 """Ledgers at the same time."""
@@ -42,8 +38,8 @@ LANES = 2
 class Campaign:
     """Trials side by side until every tally has what it needs."""
 
-    def __init__(self, options: argparse.Namespace, work: Path, tallies: list[Tally], warm: Warm) -> None:
-        self._options, self._work, self._tallies, self._warm = options, work, tallies, warm
+    def __init__(self, options: argparse.Namespace, work: Path, tallies: list[Tally]) -> None:
+        self._options, self._work, self._tallies = options, work, tallies
         self._stop = Event()
 
     def run(self) -> None:
@@ -73,7 +69,7 @@ class Campaign:
         kind, name = tally.kind, f"{tally.kind}:{index}"
         seed, folder = f"{self._options.seed}/{name}", self._work / name.replace(":", "-")
         folder.mkdir()
-        subject = _subject(kind, index, name, folder, self._warm)
+        subject = _subject(kind, index, name, folder)
         kills = planned(seed, tally.failpoints, index, tally.share)[: tally.kills]
         trial = Trial(name, folder)
         conduct(trial, subject, seed=seed, kills=kills, faults=self._options.faults, stop=self._stop)
@@ -83,15 +79,15 @@ class Campaign:
         return trial, counts
 
 
-def _subject(kind: Kind, index: int, name: str, folder: Path, warm: Warm) -> Callsheet | Naive:
+def _subject(kind: Kind, index: int, name: str, folder: Path) -> Callsheet | Naive:
     """Return what this trial kills. It has so many jobs that few are left after the last kill."""
     if kind is Kind.CONTROL:
         return Naive(name, folder, jobs=40)
     if kind is Kind.NO_LIST:
-        return Callsheet(name, folder, warm, prompts=90)  # each kill may hold four of them
+        return Callsheet(name, folder, prompts=90)  # each kill may hold four of them
     if index % 3 == 1:
-        return Callsheet(name, folder, warm, prompts=40, takes=2, listing=True)
-    return Callsheet(name, folder, warm, prompts=80, listing=True, resubmit=index % 3 == 2)
+        return Callsheet(name, folder, prompts=40, takes=2, listing=True)
+    return Callsheet(name, folder, prompts=80, listing=True, resubmit=index % 3 == 2)
 
 
 def _say(tally: Tally) -> None:
@@ -148,16 +144,15 @@ def main() -> int:
     work = Path(tempfile.mkdtemp(prefix="kill-campaign-", dir=options.work))
     tallies = _tallies(options)
     began = time.monotonic()
-    with Warm(os.environ, "kill.failpoints:main") as warm:
-        campaign = Campaign(options, work, tallies, warm)
-        if options.only:
-            kind, _, index = options.only.partition(":")
-            (tally,) = tallies = [tally for tally in tallies if tally.kind == kind]
-            tally.add(*campaign.trial(tally, int(index)))
-            _say(tally)
-            tally.kills = tally.each = 0  # it is one of many: nothing is missing
-        else:
-            campaign.run()
+    campaign = Campaign(options, work, tallies)
+    if options.only:
+        kind, _, index = options.only.partition(":")
+        (tally,) = tallies = [tally for tally in tallies if tally.kind == kind]
+        tally.add(*campaign.trial(tally, int(index)))
+        _say(tally)
+        tally.kills = tally.each = 0  # it is one of many: nothing is missing
+    else:
+        campaign.run()
     seconds = time.monotonic() - began
     broken = list(_broken_promises(tallies))
     found = report.document(tallies, seed=options.seed, seconds=seconds) | {"broken": broken}

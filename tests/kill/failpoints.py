@@ -16,7 +16,6 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Sequence
 from dataclasses import dataclass
 from types import CodeType, FrameType
 from typing import Any
@@ -143,8 +142,7 @@ def _events(frame: FrameType) -> set[str]:
     return {type(event).__name__ for name, value in found.items() for event in _EVENT_IN[name](value)}
 
 
-def main(words: Sequence[str]) -> int:
-    asked, *arguments = words
+def main(asked: str, *arguments: str) -> int:
     try:
         if asked == "--check":
             for failpoint in FAILPOINTS.values():
@@ -168,4 +166,4 @@ def main(words: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(*sys.argv[1:]))

@@ -6,13 +6,10 @@ import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from subprocess import PIPE, Popen
-from typing import IO
 
 from failpoints import FAILPOINTS
 from injection import Instant
-from trial import HERE, Forked, started
-from warm import Warm
+from trial import HERE
 
 from pipeline.jobs import Job, State
 from pipeline.ledger import reading
@@ -71,15 +68,7 @@ class Callsheet:
     """
 
     def __init__(
-        self,
-        name: str,
-        folder: Path,
-        warm: Warm,
-        *,
-        prompts: int,
-        takes: int = 1,
-        listing: bool = False,
-        resubmit: bool = False,
+        self, name: str, folder: Path, *, prompts: int, takes: int = 1, listing: bool = False, resubmit: bool = False
     ) -> None:
         self.jobs = prompts * takes
         self.takes = takes
@@ -88,7 +77,7 @@ class Callsheet:
         self.ledger: Path | None = self.campaign / "ledger.db"
         self.listing, self.resubmit = listing, resubmit
         self._arguments = [*_ARGUMENTS, *["--resubmit-absent"] * resubmit]
-        self._name, self._folder, self._warm = name, folder, warm
+        self._name, self._folder = name, folder
 
     def prepare(self, url: str) -> None:
         (self._folder / "trip.yaml").write_text(_MANIFEST.replace("TAKES", str(self.takes)))
@@ -97,8 +86,8 @@ class Callsheet:
         profile = _PROFILE.replace("URL", url).replace("ABILITIES", able if self.listing else "{}")
         (self._folder / "paid.yaml").write_text(profile)
 
-    def waiting(self, log: IO[bytes]) -> Forked:
-        return Forked(self._warm, ["-", "--", *self._arguments], self._folder, log)
+    def waiting(self) -> list[str]:
+        return [sys.executable, str(HERE / "failpoints.py"), "-", "--", *self._arguments]
 
     def plain(self) -> list[str]:
         return [sys.executable, "-m", "pipeline", *self._arguments]
@@ -151,11 +140,10 @@ class Naive:
         self._url = url
         (self.folder / "prompts.txt").write_text(_prompts(self._name, self.jobs))
 
-    def waiting(self, log: IO[bytes]) -> Popen[str]:
-        return started(self.plain(), self.folder, log, PIPE)
-
-    def plain(self) -> list[str]:
+    def waiting(self) -> list[str]:
         return [sys.executable, str(HERE / "naive.py"), self._url, "prompts.txt", "."]
+
+    plain = waiting
 
     def ids(self) -> dict[str, str]:
         """Return the ids that it has written down, by prompt."""

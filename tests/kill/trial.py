@@ -18,11 +18,10 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from random import Random
 from threading import Event
-from typing import IO, Any, Protocol
+from typing import IO, Protocol
 
 from failpoints import FAILPOINTS, GONE
 from injection import Instant
-from warm import Warm
 
 HERE = Path(__file__).parent
 KILLS = 25
@@ -41,45 +40,6 @@ _LONGEST = 240.0
 """Seconds. A run that takes longer is ended, and an end that no run should have."""
 
 
-class Process(Protocol):
-    """What ``subprocess.Popen`` has, as far as it is needed here."""
-
-    pid: int
-    stdin: IO[str] | None
-    stdout: IO[str] | None
-    returncode: int | Any
-
-    def wait(self, timeout: float | None = None) -> int: ...
-
-    def kill(self) -> None: ...
-
-
-class Forked:
-    """A command out of the interpreter that has its imports behind it: a process of its own all the same."""
-
-    def __init__(self, warm: Warm, arguments: Sequence[str], folder: Path, log: IO[bytes]) -> None:
-        reads, writes = os.pipe()
-        answers, says = os.pipe()
-        self.stdin: IO[str] | None = os.fdopen(writes, "w")
-        self.stdout: IO[str] | None = os.fdopen(answers)
-        self.returncode: int | None = None
-        with os.fdopen(reads, "rb") as stdin, os.fdopen(says, "wb") as stdout:
-            self._process = warm.start(
-                arguments, folder=folder, environment=environment(folder), stdin=stdin, stdout=stdout, stderr=log
-            )
-        self.pid = self._process.pid
-
-    def wait(self, timeout: float | None = None) -> int:
-        try:
-            self.returncode = self._process.wait(_LONGEST if timeout is None else timeout)
-        except TimeoutError as error:
-            raise subprocess.TimeoutExpired("the command", timeout or _LONGEST) from error
-        return self.returncode
-
-    def kill(self) -> None:
-        self._process.send_signal(signal.SIGKILL)
-
-
 class Subject(Protocol):
     """What is killed. Its folder is the trial's."""
 
@@ -89,8 +49,8 @@ class Subject(Protocol):
         """Write what the command needs, for a server at this address."""
         ...
 
-    def waiting(self, log: IO[bytes]) -> Process:
-        """Start the command that begins when a line comes on its standard input: a failpoint's name, or nothing."""
+    def waiting(self) -> list[str]:
+        """The command that begins when a line comes on its standard input: a failpoint's name, or nothing."""
         ...
 
     def plain(self) -> list[str]:
@@ -178,7 +138,7 @@ def conduct(trial: Trial, subject: Subject, *, seed: str, kills: Sequence[Kill],
     folder, began = trial.folder, time.monotonic()
     with server(folder, seed=seed, faults=faults, ledger=subject.ledger) as paid:
         subject.prepare(paid.url)
-        with (folder / "runs.log").open("ab", buffering=0) as log:
+        with (folder / "runs.log").open("a") as log:
             _kill_all(trial, subject, paid, list(kills), log, stop)
             trial.killing = time.monotonic() - began
             _finish(trial, subject, log, stop)
@@ -192,7 +152,7 @@ def conduct(trial: Trial, subject: Subject, *, seed: str, kills: Sequence[Kill],
 class Paid:
     """The server's process."""
 
-    def __init__(self, process: Process) -> None:
+    def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
         self.url = self._answer()
 
@@ -230,7 +190,7 @@ def server(folder: Path, *, seed: str, faults: float, ledger: Path | None) -> It
 
 
 @contextmanager
-def _ended(process: Process) -> Iterator[Process]:
+def _ended(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
     """The process does not outlive the block."""
     try:
         yield process
@@ -249,28 +209,34 @@ def requests(folder: Path) -> list[dict[str, str]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def environment(folder: Path) -> dict[str, str]:
+def _environment(folder: Path) -> dict[str, str]:
     """The environment without what could change the command, and with a place of its own for what it rescues."""
     ours = {name: value for name, value in os.environ.items() if not name.upper().startswith(("CALLSHEET", "ZNAPAI"))}
     return ours | {"XDG_STATE_HOME": str(folder / "state")}
 
 
-def started(command: list[str], folder: Path, log: IO[bytes], output: int) -> subprocess.Popen[str]:
+def _started(command: list[str], folder: Path, log: IO[str], output: int) -> subprocess.Popen[str]:
+    environment = _environment(folder)
     return subprocess.Popen(
-        command, cwd=folder, env=environment(folder), stdin=subprocess.PIPE, stdout=output, stderr=log, text=True
+        command, cwd=folder, env=environment, stdin=subprocess.PIPE, stdout=output, stderr=log, text=True
     )
 
 
-def _kill_all(trial: Trial, subject: Subject, paid: Paid, kills: list[Kill], log: IO[bytes], stop: Event) -> None:
+def _launched(subject: Subject, folder: Path, log: IO[str]) -> subprocess.Popen[str]:
+    """Start a command that waits for its line. Its imports are done while the one before it is being killed."""
+    return _started(subject.waiting(), folder, log, subprocess.PIPE)
+
+
+def _kill_all(trial: Trial, subject: Subject, paid: Paid, kills: list[Kill], log: IO[str], stop: Event) -> None:
     """Kill as planned, until every job is settled. What did not come to a kill that counts gets another chance."""
     most = len(kills)
-    waiting = subject.waiting(log)  # its imports are done while the one before it is being killed
+    waiting = _launched(subject, trial.folder, log)
     try:
         while kills:
             _heed(stop)
             kill = _next(kills, trial)
             with _ended(waiting) as process:
-                waiting = subject.waiting(log)
+                waiting = _launched(subject, trial.folder, log)
                 reached = _killed(process, kill, paid)
             trial.runs += 1
             if process.returncode == -signal.SIGKILL:
@@ -309,7 +275,7 @@ def _next(kills: list[Kill], trial: Trial) -> Kill:
     return kills.pop(0)
 
 
-def _killed(process: Process, kill: Kill, paid: Paid) -> bool:
+def _killed(process: subprocess.Popen[str], kill: Kill, paid: Paid) -> bool:
     """Let the process begin and see to its end; tell whether it died at its failpoint."""
     assert process.stdin is not None
     assert process.stdout is not None
@@ -355,7 +321,7 @@ def _heed(stop: Event) -> None:
         raise Stopped
 
 
-def _finish(trial: Trial, subject: Subject, log: IO[bytes], stop: Event) -> None:
+def _finish(trial: Trial, subject: Subject, log: IO[str], stop: Event) -> None:
     """Run until everything is settled, or two runs have changed nothing."""
     before: Counter[str] | None = None
     for _ in range(_RUNS):
@@ -368,16 +334,17 @@ def _finish(trial: Trial, subject: Subject, log: IO[bytes], stop: Event) -> None
     trial.finished = subject.standing()
 
 
-def _run(trial: Trial, subject: Subject, log: IO[bytes]) -> None:
+def _run(trial: Trial, subject: Subject, log: IO[str]) -> None:
     began = time.monotonic()
-    with _ended(started(subject.plain(), trial.folder, log, subprocess.DEVNULL)) as process:
+    with _ended(_started(subject.plain(), trial.folder, log, subprocess.DEVNULL)) as process:
         assert process.stdin is not None
         process.stdin.write("\n")
         process.stdin.close()
         with suppress(subprocess.TimeoutExpired):
             process.wait(timeout=_LONGEST)
     trial.runs += 1
-    log.write(f"-- {time.monotonic() - began:.2f} s, exit code {process.returncode}\n".encode())
+    log.write(f"-- {time.monotonic() - began:.2f} s, exit code {process.returncode}\n")
+    log.flush()
     _heed_exit(trial, process.returncode)
 
 
