@@ -14,6 +14,7 @@ from random import SystemRandom
 from pipeline import answers, audits, folder, locks, sidecars
 from pipeline.audits import Audit, Surplus
 from pipeline.blocking import in_threads
+from pipeline.campaign import Campaign
 from pipeline.custody import Custody, Fault, sidecar_path
 from pipeline.errors import UsageError
 from pipeline.inquiry import Inquiry, asking
@@ -25,7 +26,7 @@ from pipeline.limits import RateLimiter
 from pipeline.listing import Listing
 from pipeline.locks import Lock
 from pipeline.pinning import Difference
-from pipeline.preparation import Campaign, Options
+from pipeline.preparation import Options
 from pipeline.profile import Profile
 from pipeline.rebuilding import Rebuilt
 from pipeline.rebuilding import rebuild as made_anew

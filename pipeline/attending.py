@@ -87,6 +87,10 @@ def _run(console: Console, cleared: Cleared, told: Told) -> Ended:
 @contextmanager
 def _audience(console: Console, cleared: Cleared, told: Told) -> Iterator[Progress]:
     """Give all who are told. Raises UsageError for a file that cannot be written: before anything is spent."""
+    campaign = cleared.prepared.campaign
+    for path in (told.events, told.log, told.metrics):
+        if path is not None:
+            campaign.refuse_its_own(path)
     with progress_on(console, told.mode) as people:
         members = [people]
         if told.events is not None:

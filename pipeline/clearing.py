@@ -3,6 +3,7 @@
 Nothing is written and nothing is sent before all of it has passed.
 """
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from pipeline.errors import UsageError
 from pipeline.jobs import State
 from pipeline.origins import places
 from pipeline.plan import Fate, Plan
-from pipeline.preparation import Options, Prepared, prepare
+from pipeline.preparation import Options, Prepared, held_against, prepare, read_ledger
 from pipeline.profile import address
 from pipeline.saved import Difference, Saved, StalePlan, differences, saved_jobs, terms
 
@@ -23,7 +24,7 @@ from pipeline.saved import Difference, Saved, StalePlan, differences, saved_jobs
 class Cleared:
     """A run that may spend: what it will do, where its requests go (None: the bundled simulator), with which key.
 
-    ``agreed`` is what people have agreed to, this time included.
+    ``agreed`` is what people have agreed to, this time included. ``unasked``: nobody was there, and a budget bounds it.
     """
 
     prepared: Prepared
@@ -31,6 +32,7 @@ class Cleared:
     url: str | None
     key: Secret | None
     agreed: Agreed = field(default_factory=Agreed)
+    unasked: bool = False
 
     @property
     def base_url(self) -> str:
@@ -55,7 +57,7 @@ def clear(
     profile = prepared.loaded.profile
     url = address(profile, options.base_url, environment, allow_http=options.allow_http)
     prepared = replace(prepared, address=url)
-    key, agreed = None, prepared.agreed
+    key, agreed, unasked = None, prepared.agreed, False
     if options.plan is not None:
         check_plan(options.plan, prepared, options)
         prepared = replace(prepared, selected=options.plan.names)
@@ -63,10 +65,29 @@ def clear(
         _check_budget(prepared, options)
         key = find_key(profile.auth, environment)
         options.network.check(url, carries_key=key is not None and not options.allow_http)
-        if _agreed(prepared, options, confirm):
-            asked = prepared.asks_for
-            agreed = Agreed(max(agreed.cost, asked.cost), max(agreed.videos, asked.videos))
-    return Cleared(prepared, options, url, key, agreed)
+        answer = _agreed(prepared, options, confirm)
+        unasked = answer is None
+        if answer:
+            agreed = agreed.and_to(prepared.asks_for)
+    return Cleared(prepared, options, url, key, agreed, unasked)
+
+
+def looked_again(cleared: Cleared) -> Cleared:
+    """Return the run by the ledger as it is now, under the lock: it may have changed since a person was asked.
+
+    Raises StalePlan for a saved plan that is another by now, and UsageError where more would be spent than was agreed
+    to. With ``--yes`` whatever would be spent is.
+    """
+    options = cleared.options
+    prepared = held_against(read_ledger(cleared.prepared.campaign), cleared.prepared, options)
+    agreed = cleared.agreed
+    if options.plan is not None:
+        check_plan(options.plan, prepared, options)
+    if options.yes:
+        agreed = agreed if prepared.cost.is_free else agreed.and_to(prepared.asks_for)
+    elif not cleared.unasked and prepared.plan.has_work and prepared.goes_beyond(agreed, options.ask_above):
+        raise UsageError("the ledger has changed since you were asked, and more would be spent; nothing was sent")
+    return replace(cleared, prepared=prepared, agreed=agreed)
 
 
 def _check_budget(prepared: Prepared, options: Options) -> None:
@@ -79,18 +100,20 @@ def _check_budget(prepared: Prepared, options: Options) -> None:
         )
 
 
-def _agreed(prepared: Prepared, options: Options, confirm: Callable[[Prepared], bool | None]) -> bool:
-    """Return whether somebody agreed to this spending just now. Raises UsageError where nobody did who had to.
+def _agreed(prepared: Prepared, options: Options, confirm: Callable[[Prepared], bool | None]) -> bool | None:
+    """Return whether somebody agreed to this spending just now; None where nobody was there, and a budget bounds it.
+
+    Raises UsageError where nobody did who had to.
 
     What was agreed to before is not asked for again, so a run that goes on after a crash asks nobody.
     """
     if options.yes or options.plan is not None:
         return not prepared.cost.is_free
-    if not prepared.wants_confirmation(options.ask_above):
+    if not prepared.goes_beyond(prepared.agreed, options.ask_above):
         return False
     answer = confirm(prepared)
     if answer is None and prepared.account.is_bounded:
-        return False
+        return None
     if answer is None:
         raise UsageError(
             "spending was not confirmed, and nobody is at a terminal to be asked; nothing was sent. Add --yes, or a "
@@ -128,7 +151,8 @@ def saved_plan(manifest: Path, path: Path, options: Options, prepared: Prepared)
         "select": list(options.select),
     }
     jobs = saved_jobs(prepared.plan.submissions, loaded.profile)
-    return Saved(planfiles.named(manifest, path), loaded.manifest.name, asked, _terms(prepared), jobs)
+    home, campaign = path.absolute().parent, planfiles.named(prepared.campaign.folder, path)
+    return Saved(planfiles.named(manifest, path), campaign, loaded.manifest.name, asked, _terms(prepared), jobs, home)
 
 
 _ASKED = ("limit", "sample", "seed", "no_submit", "price", "max_cost", "max_videos")
@@ -152,7 +176,10 @@ def check_plan(saved: Saved, prepared: Prepared, options: Options) -> None:
     loaded, plan = prepared.loaded, prepared.plan
     names = saved.name, loaded.manifest.name
     found = [] if names[0] == names[1] else [Difference(None, ("name",), *names)]
-    found += differences(saved, _terms(prepared), plan.items, plan.submissions, loaded.profile)
+    here = os.path.relpath(prepared.campaign.folder.absolute(), saved.folder)
+    found += [] if saved.campaign == here else [Difference(None, ("campaign",), saved.campaign, here)]
+    now, words = _terms(prepared), prepared.record.words
+    found += differences(saved, now, plan.items, plan.submissions, loaded.profile, words=words)
     if found:
         asked = {spec.name for spec in loaded.specs}
         told = [one for one in found if one.job in asked and one.path][:_PLACES_AT_MOST]

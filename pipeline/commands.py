@@ -19,7 +19,8 @@ import anyio
 from pipeline import files, providers, rejections, shipped
 from pipeline.blocking import in_threads
 from pipeline.breakers import Signals, Stop
-from pipeline.clearing import Cleared, check_address, check_plan, clear
+from pipeline.campaign import Campaign
+from pipeline.clearing import Cleared, check_address, clear, looked_again
 from pipeline.client import POSTS_AT_ONCE, VideosClient
 from pipeline.clock import steady
 from pipeline.errors import CallsheetError, LedgerError, StorageError
@@ -35,15 +36,7 @@ from pipeline.limits import Adaptive, Contact, Places, RateLimiter, Slots
 from pipeline.onlookers import Begun, Progress
 from pipeline.plan import Fate
 from pipeline.policies import policy
-from pipeline.preparation import (
-    Campaign,
-    Options,
-    Prepared,
-    compared,
-    read_ledger,
-    selection,
-    wanted_images,
-)
+from pipeline.preparation import Options, Prepared, selection, wanted_images
 from pipeline.reconciliation import Reconciler
 from pipeline.runner import Run
 from pipeline.saved import carried_on
@@ -112,8 +105,12 @@ async def run(cleared: Cleared, *, progress: Progress) -> Ended:
         )
         try:
             rejections.finish(campaign)
-            cleared = _looked_again(cleared, progress)
-            work = cleared.prepared.plan.has_work
+            cleared = looked_again(cleared)
+            plan, saved = cleared.prepared.plan, cleared.options.plan
+            moved = carried_on(saved, plan.items) if saved else None
+            if moved is not None:
+                progress.note(moved)
+            work = plan.has_work
             warning = await _move_in(ledger, campaign, lock, takeover=cleared.options.takeover, work=work)
             if warning is not None:
                 progress.note(f"Taking over: {warning}.")
@@ -126,20 +123,6 @@ async def run(cleared: Cleared, *, progress: Progress) -> Ended:
             return end
         finally:
             ledger.close()
-
-
-def _looked_again(cleared: Cleared, progress: Progress) -> Cleared:
-    """Return the run by the ledger as it is under the lock: another one may have ended since. Raises StalePlan."""
-    prepared, saved = cleared.prepared, cleared.options.plan
-    record = read_ledger(prepared.campaign)
-    plan = compared(prepared.campaign, prepared.loaded, prepared.selected, record)
-    prepared = replace(prepared, plan=plan, record=record)
-    if saved is not None:
-        check_plan(saved, prepared, cleared.options)
-        moved = carried_on(saved, plan.items)
-        if moved is not None:
-            progress.note(moved)
-    return replace(cleared, prepared=prepared)
 
 
 def stopped(end: Ended, stop: Stop) -> Ended:

@@ -110,9 +110,15 @@ class Agreed(NamedTuple):
         """Return what is agreed to with a plan: all that was promised before, and all that it would submit."""
         return cls(account.reserved + estimate.cost, account.videos + estimate.jobs)
 
+    def and_to(self, other: "Agreed") -> "Agreed":
+        """Return what covers both."""
+        return Agreed(max(self.cost, other.cost), max(self.videos, other.videos))
+
     def covers(self, other: "Agreed", *, and_above: float, unknown: bool) -> bool:
         """Tell whether the other was agreed to with this. ``and_above``: what may be spent beyond it without a word.
 
         ``unknown``: the other has prices that nobody knows; then the videos are counted, and nothing is beyond them.
         """
-        return other.cost <= self.cost + and_above + _CENT and not (unknown and other.videos > self.videos)
+        # What sums are off by grows with them: a hundred thousand prices, added one by one, by 1e-7.
+        slack = _CENT * max(1.0, other.cost)
+        return other.cost <= self.cost + and_above + slack and not (unknown and other.videos > self.videos)

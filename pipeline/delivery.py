@@ -101,8 +101,7 @@ def export(target: Path, options: Options, wanted: Wanted, observe: Observer = l
     """
     called = _called(wanted)
     campaign, place = campaign_of(target, options.output), wanted.to.resolve()
-    if place.is_relative_to(campaign.outputs.videos.resolve()):
-        raise UsageError(f"{place} belongs to the campaign: choose a folder outside of its videos")
+    campaign.refuse_its_own(place)
     with reading.opened(campaign.ledger) as connection, Custody(campaign.folder) as custody:
         settings = reading.settings(connection)
         name, path, _ = title(campaign, settings)
@@ -178,6 +177,8 @@ class _Packing:
             self.orphaned += job.state is State.DONE
         elif job.state is State.DONE:
             self._video(job, heard)
+        elif job.path is not None:
+            self._leave_out(job, f"missing: it is {job.state.value.replace('_', ' ')} now, and was finished before")
         elif job.state in OVER | FOR_A_PERSON:
             self._failure(job, job.failure)
         else:
@@ -231,7 +232,7 @@ class _Packing:
 
     def _leave_out(self, job: Job, reason: str) -> None:
         self.left_out.append(LeftOut(job.name, job.path or "", reason))
-        self._failure(job, Failure(FailureKind.BAD_OUTPUT, reason))
+        self._failure(job, job.failure or Failure(FailureKind.BAD_OUTPUT, reason))
 
     def _failure(self, job: Job, why: Failure | None) -> None:
         self.failures += 1

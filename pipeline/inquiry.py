@@ -7,13 +7,14 @@ from random import Random
 from typing import TypeVar
 
 from pipeline import listing, providers
+from pipeline.campaign import Campaign
 from pipeline.client import VideosClient
 from pipeline.credential import Secret, find_key
 from pipeline.errors import CredentialError, Unreachable, UsageError
 from pipeline.evidence import NotThere, Seen, Silence
 from pipeline.jobs import FailureKind, Job
 from pipeline.listing import Listing
-from pipeline.preparation import Campaign, Options
+from pipeline.preparation import Options
 from pipeline.profile import Profile, address
 from pipeline.retrying import repeated
 from pipeline.surroundings import simulator

@@ -34,6 +34,9 @@ DOUBTFUL = frozenset({State.SUBMITTING, State.IN_DOUBT, State.HELD})
 #: The server gave an id for it: paid, as far as anybody can know.
 PAID = frozenset(State) - DOUBTFUL - {State.PLANNED, State.FAILED}
 
+#: The server has the video no more. Where its file was here before, and is on the disk again, the next run takes it.
+GONE = frozenset({State.EXPIRED, State.LOST})
+
 
 class FailureKind(StrEnum):
     """What kind of no it was; decides what happens next, so that no code reads an error's text twice."""

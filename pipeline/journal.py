@@ -5,6 +5,7 @@ words are those of the ledger, which has them without it.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from pipeline.onlookers import Begun, Progress
 from pipeline.tally import Gauges, Tally
 from pipeline.trails import Complain, Trail
 
+_OURS = re.compile(rb'\{"schema_version":1,"at":"')
 _WORDS = {event: word for word, event in KINDS.items()}
 
 
@@ -28,7 +30,7 @@ class Journal(Progress):
 
     def __init__(self, path: Path, *, complain: Complain) -> None:
         """Raises UsageError for a file that cannot be written."""
-        self._trail = Trail(path, mode=0o644, complain=complain)
+        self._trail = Trail(path, begins=_OURS, mode=0o644, complain=complain)
         self._begun: Begun | None = None
 
     def started(self, begun: Begun) -> None:

@@ -5,6 +5,7 @@ rendered. What names a machine or a person (paths, job names, addresses) is in i
 """
 
 import platform
+import re
 import sys
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
@@ -27,6 +28,9 @@ _BEATS = 60
 """So many beats to a line that says how far the run is."""
 
 
+_OURS = re.compile(rb"\d{4}-\d\d-\d\dT[\d:.]+Z  ")
+
+
 class Logbook(Progress):
     """Writes what it is told to a file, for people, in UTC."""
 
@@ -37,7 +41,7 @@ class Logbook(Progress):
 
         Raises UsageError for a file that cannot be written.
         """
-        self._trail = Trail(path, mode=0o600, complain=complain)
+        self._trail = Trail(path, begins=_OURS, mode=0o600, complain=complain)
         self._censor = censor
         self._facts = {**surroundings(), **facts}
         self._begun: Begun | None = None

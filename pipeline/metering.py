@@ -1,5 +1,6 @@
 """A run's numbers for whoever watches over it: a file of Prometheus's text format, replaced as a whole."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,6 +12,8 @@ from pipeline.onlookers import Begun, Exchange, Progress
 from pipeline.tally import Gauges, Tally
 from pipeline.trails import Complain, Notice
 
+_OURS = re.compile(rb"# HELP callsheet_")
+
 
 class Meter(Progress):
     """Writes the numbers every few seconds, and once more at the end."""
@@ -19,7 +22,7 @@ class Meter(Progress):
 
     def __init__(self, path: Path, *, complain: Complain) -> None:
         """Raises UsageError for a file that cannot be written."""
-        self._notice = Notice(path, complain=complain)
+        self._notice = Notice(path, begins=_OURS, complain=complain)
         self._begun: Begun | None = None
         self._requests: Counter[tuple[str, str]] = Counter()
         self._exit: int | None = None

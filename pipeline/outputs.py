@@ -273,7 +273,7 @@ def _link(source: Path, name: Path, *, stays: bool = False) -> bool:
     except FileExistsError:
         return False
     except OSError as error:
-        if error.errno not in _NO_LINKS:
+        if error.errno not in _NO_LINKS | ({errno.EXDEV} if stays else set()):
             raise
         if os.path.lexists(name):
             return False

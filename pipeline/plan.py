@@ -8,7 +8,7 @@ from math import inf
 from typing import Any, NamedTuple
 
 from pipeline.changes import Change, changes, pixels
-from pipeline.jobs import OVER, Job, Spec, State
+from pipeline.jobs import GONE, OVER, Job, Spec, State
 
 Key = tuple[str, str]
 """A job's name and its request's hash."""
@@ -233,7 +233,7 @@ def _known(spec: Spec, job: Job, findings: Findings) -> Item:
         gone = "was deleted" if job.path is None else "is gone from the disk"
         told = f"its file {gone}: to be downloaded again, where the server still has it"
         fate, why, reason = Fate.CONTINUE, Why.MISSING, told
-    elif job.state in {State.EXPIRED, State.LOST} and key in findings.back:
+    elif job.state in GONE and key in findings.back:
         fate, why, reason = Fate.CONTINUE, Why.BACK, "its file is on the disk again"
     elif job.state is State.PLANNED and key in findings.last:
         last = findings.last[key]

@@ -30,12 +30,13 @@ def _is_plan(path: Path) -> bool:
 
 def load(path: Path) -> Saved:
     """Return the plan in the file. Raises UsageError for what is none, cannot be read, or was changed."""
-    return saved_from(folder.bytes_of(path, _MAX_BYTES).decode("utf-8", errors="replace"), name=str(path))
+    text = folder.bytes_of(path, _MAX_BYTES).decode("utf-8", errors="replace")
+    return saved_from(text, name=str(path), folder=path.absolute().parent)
 
 
-def named(manifest: Path, path: Path) -> str:
-    """Return how a plan at the path names its manifest: by the way from its own folder."""
-    return Path(os.path.relpath(manifest.absolute(), path.absolute().parent)).as_posix()
+def named(other: Path, path: Path) -> str:
+    """Return how a plan at the path names a file or folder: by the way from its own folder."""
+    return Path(os.path.relpath(other.absolute(), path.absolute().parent)).as_posix()
 
 
 def manifest_of(plan: Saved, path: Path) -> Path:

@@ -15,16 +15,15 @@ from typing import Any
 
 from pipeline import files
 from pipeline.breakers import Tolerance
+from pipeline.campaign import Campaign
 from pipeline.costs import Account, Agreed, Estimate, Kind, estimate
 from pipeline.decisions import may_be_sent_again
 from pipeline.errors import UsageError
 from pipeline.files import Loaded
 from pipeline.images import Image
-from pipeline.inputs import Inputs
-from pipeline.jobs import DOUBTFUL, Job, Spec, State
+from pipeline.jobs import DOUBTFUL, GONE, Job, Spec, State
 from pipeline.ledger import reading
 from pipeline.network import Network
-from pipeline.outputs import Outputs
 from pipeline.plan import Fate, Findings, Item, Key, Last, Plan, compare
 from pipeline.policies import policy
 from pipeline.profile import Price, Profile
@@ -68,40 +67,18 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
-class Campaign:
-    """A campaign's folder, and where things are in it."""
-
-    folder: Path
-
-    @property
-    def ledger(self) -> Path:
-        return self.folder / "ledger.db"
-
-    @property
-    def lock(self) -> Path:
-        return self.folder / "ledger.lock"
-
-    @property
-    def simulator(self) -> Path:
-        return self.folder / "simulator.db"
-
-    @property
-    def outputs(self) -> Outputs:
-        return Outputs(self.folder)
-
-    @property
-    def inputs(self) -> Inputs:
-        return Inputs(self.folder)
-
-
-@dataclass(frozen=True, slots=True)
 class Record:
-    """What a campaign's ledger says; nothing where there is none yet."""
+    """What a campaign's ledger says; nothing where there is none yet.
+
+    ``last`` has the last events of planned jobs that were sent before, ``words`` how many approvals jobs had when a
+    person spoke last.
+    """
 
     settings: Mapping[str, Any] = field(default_factory=dict)
     jobs: tuple[Job, ...] = ()
     account: Account = field(default_factory=Account)
     last: Mapping[Key, Last] = field(default_factory=dict)
+    words: Mapping[Key, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +118,9 @@ class Prepared:
 
     @property
     def asks_for(self) -> Agreed:
-        """What has to be agreed to: all that was promised before, and all that would be now."""
-        return Agreed.to(self.account, self.cost)
+        """What has to be agreed to: all that was promised before, and all that would be now within the budget."""
+        within = [item.request or {} for item in self.plan.submissions[: self.held]]
+        return Agreed.to(self.account, estimate(within, self.loaded.profile.cost, self.cost.currency))
 
     @property
     def held(self) -> int:
@@ -158,10 +136,10 @@ class Prepared:
         """Return what submitting the job costs, or None where nobody knows it."""
         return self.loaded.profile.cost(item.request or {})
 
-    def wants_confirmation(self, ask_above: float) -> bool:
+    def goes_beyond(self, agreed: Agreed, ask_above: float) -> bool:
         """Whether more would be spent than was agreed to, by more than ``ask_above``, or nobody knows how much."""
         unknown = self.cost.unknown_price_jobs > 0
-        return not self.cost.is_free and not self.agreed.covers(self.asks_for, and_above=ask_above, unknown=unknown)
+        return not self.cost.is_free and not agreed.covers(self.asks_for, and_above=ask_above, unknown=unknown)
 
 
 def prepare(manifest: Path, options: Options) -> Prepared:
@@ -173,13 +151,22 @@ def prepare(manifest: Path, options: Options) -> Prepared:
     _check_provider(record.settings.get("provider"), loaded.profile, options.profiles, campaign)
     price = _price(loaded, options)
     loaded = replace(loaded, profile=replace(loaded.profile, price=price))
-    selected = selection(loaded.specs, options)
-    plan = compared(campaign, loaded, selected, record)
+    unspent = Estimate(price.currency if price else None)
+    prepared = Prepared(
+        loaded, campaign, Plan((), ()), unspent, selection(loaded.specs, options), loaded.manifest.remembered
+    )
+    prepared = held_against(record, prepared, options)
+    return replace(prepared, forecast=_forecast(campaign, loaded, prepared.plan, record))
+
+
+def held_against(record: Record, prepared: Prepared, options: Options) -> Prepared:
+    """Return what would be done, and what it costs, where the ledger says this."""
+    loaded = prepared.loaded
+    plan = compared(prepared.campaign, loaded, prepared.selected, record)
     requests = [item.request or {} for item in plan.submissions]
-    cost = estimate(requests, loaded.profile.cost, price.currency if price else None)
+    cost = estimate(requests, loaded.profile.cost, prepared.cost.currency)
     account = record.account._replace(**_budget(loaded, options))
-    forecast = _forecast(campaign, loaded, plan, record)
-    return Prepared(loaded, campaign, plan, cost, selected, loaded.manifest.remembered, record, account, forecast)
+    return replace(prepared, plan=plan, cost=cost, record=record, account=account)
 
 
 def _budget(loaded: Loaded, options: Options) -> dict[str, Any]:
@@ -270,7 +257,7 @@ def compared(campaign: Campaign, loaded: Loaded, selected: frozenset[str], recor
     outputs, jobs = campaign.outputs, record.jobs
     missing = [job for job in jobs if job.state is State.DONE and not outputs.intact(job)]
     damaged = [job for job in missing if outputs.is_there(job)]
-    back = [job for job in jobs if job.state in {State.EXPIRED, State.LOST} and job.sha256 and outputs.intact(job)]
+    back = [job for job in jobs if job.state in GONE and job.sha256 and outputs.intact(job)]
     return compare(
         loaded.specs,
         jobs,
@@ -323,4 +310,5 @@ def read_ledger(campaign: Campaign) -> Record:
         return Record()
     with reading.opened(campaign.ledger) as connection:
         settings, jobs = reading.settings(connection), tuple(reading.jobs(connection))
-        return Record(settings, jobs, reading.account(connection), reading.last_events(connection))
+        last, words = reading.last_events(connection), reading.words_of_people(connection)
+        return Record(settings, jobs, reading.account(connection), last, words)

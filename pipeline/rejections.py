@@ -4,9 +4,9 @@ Where it is killed before the record, nothing has happened to the job; after it,
 holds the campaign next, so that the next take gets it.
 """
 
+from pipeline.campaign import Campaign
 from pipeline.jobs import State
 from pipeline.ledger import reading
-from pipeline.preparation import Campaign
 
 
 def finish(campaign: Campaign) -> None:

@@ -4,6 +4,7 @@ Asks no server, takes no lock, and changes nothing but the page and a folder of 
 """
 
 import os
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -15,21 +16,24 @@ from types import ModuleType
 from typing import BinaryIO
 from urllib.parse import quote_from_bytes
 
+from pipeline.campaign import Campaign
 from pipeline.custody import Custody
 from pipeline.errors import StorageError
 from pipeline.jobs import State
 from pipeline.ledger import reading
-from pipeline.preparation import Campaign, Options
+from pipeline.preparation import Options
 from pipeline.report import page
 from pipeline.report.frames import Footage, History
 from pipeline.sidecars import FOLDER, REJECTED
 from pipeline.summary import Status
 from pipeline.surroundings import campaign_of, title
+from pipeline.trails import refuse_a_strangers
 
 THUMBNAILS = ".thumbs"
 """The folder of the campaign that keeps the thumbnails by the hash of their video. Hidden: a tool that makes a dataset
 of a folder takes pictures in it for data."""
 
+_OURS = re.compile(rb'<!doctype html>.{,80}<meta name="generator" content="callsheet report">', re.DOTALL)
 MOST = 2000
 """Videos whose thumbnails stand in the page, some twelve kilobytes each; the others show themselves when they are on
 screen."""
@@ -53,10 +57,13 @@ class Reported:
 def report(target: Path, options: Options, to: Path | None) -> Reported:
     """Write the page, whole or not at all, and return what is in it.
 
-    Raises LedgerError where there is no ledger, StorageError where the page cannot be written.
+    Raises LedgerError where there is no ledger, UsageError where something else lies there or the campaign keeps its
+    own, StorageError where the page cannot be written.
     """
     campaign = campaign_of(target, options.output)
     where = Path(os.path.abspath(to or campaign.folder / "report.html"))  # noqa: PTH100  # links stay: a browser has none
+    campaign.refuse_its_own(where)
+    refuse_a_strangers(where, _OURS)
     with reading.opened(campaign.ledger) as connection:
         settings, account = reading.settings(connection), reading.account(connection)
         histories = [History(job, entries) for job, entries in reading.histories(connection)]

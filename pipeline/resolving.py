@@ -20,6 +20,7 @@ from typing import Any
 from pipeline import answers
 from pipeline.answers import WAITING, Answer, Question
 from pipeline.blocking import in_threads
+from pipeline.campaign import Campaign
 from pipeline.client import SUBMIT_DEADLINE
 from pipeline.decisions import Moment, next_action
 from pipeline.errors import UsageError
@@ -31,7 +32,7 @@ from pipeline.ledger import reading
 from pipeline.ledger.lock import run_lock
 from pipeline.ledger.store import SqliteLedger
 from pipeline.policies import Policy
-from pipeline.preparation import Campaign, Options
+from pipeline.preparation import Options
 from pipeline.surroundings import campaign_of, profile_of, rescue_folders, storable, title
 from pipeline.videos import Video
 

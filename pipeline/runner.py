@@ -129,7 +129,7 @@ class Run:
 
     async def _drive(self, job: Job, evidence: Evidence, holds_slot: bool) -> None:
         """Alternate between deciding and doing, until there is nothing more to do for the job in this run."""
-        sense, posting = _Sense(self.tools.now), False
+        sense, posting, found = _Sense(self.tools.now), False, job
         while (action := next_action(job, evidence, sense.moment, self._policy_for(job))) is not None:
             if isinstance(action, Do):
                 if posting and action is not Do.SUBMIT:
@@ -152,16 +152,18 @@ class Run:
                 holds_slot = await self._take_slot()
                 if not holds_slot:
                     break
-        self._note_unfetched(job, evidence)
-        self.tools.signals.over(job)
+        self._note_end(found, job, evidence)
         if posting:
             self.tools.posts.release()
         if holds_slot:
             self.slots.release()
 
-    def _note_unfetched(self, job: Job, evidence: Evidence) -> None:
+    def _note_end(self, found: Job, job: Job, evidence: Evidence) -> None:
+        """Note what came of a job, and why it was left; not of one that is as it was ``found``."""
         if isinstance(evidence, BadFile | Silence) and job.state is State.COMPLETED:
             self.tools.signals.unfetched[_key(job)] = evidence.failure
+        if job is not found:
+            self.tools.signals.over(job)
 
     def _policy_for(self, job: Job) -> Policy:
         if job.orphaned:

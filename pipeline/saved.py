@@ -10,18 +10,18 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipeline.changes import changes
 from pipeline.errors import UsageError
 from pipeline.explaining import Source
 from pipeline.jobs import canonical_json
-from pipeline.plan import Fate, Item, Why
+from pipeline.plan import Fate, Item, Key
 from pipeline.profile import Profile
 
 KIND = "callsheet-plan"
 _NOT_ONE = "is no plan that `callsheet plan --save` has written"
-_BY_A_PERSON = frozenset({Why.RESUBMITTED, Why.REJECTED})
 
 
 class Difference(NamedTuple):
@@ -67,16 +67,18 @@ class SavedJob(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """``manifest`` is its path from the plan's own folder; ``asked`` are the options that decided what is in it.
+    """``manifest`` and ``campaign``'s folder are paths from the plan's own ``folder``, which is no part of its text.
 
-    ``terms`` is what holds for all jobs together, see ``terms``.
+    ``asked`` are the options that decided what is in it, ``terms`` is what holds for all jobs together, see ``terms``.
     """
 
     manifest: str
+    campaign: str
     name: str
     asked: Mapping[str, Any]
     terms: Mapping[str, Any]
     jobs: tuple[SavedJob, ...]
+    folder: Path
 
     @property
     def names(self) -> frozenset[str]:
@@ -120,6 +122,7 @@ def text_of(saved: Saved) -> str:
         "schema_version": 1,
         "kind": KIND,
         "manifest": saved.manifest,
+        "campaign": saved.campaign,
         "name": saved.name,
         "asked": dict(saved.asked),
         "terms": dict(saved.terms),
@@ -131,7 +134,7 @@ def text_of(saved: Saved) -> str:
     return f'{shown},\n  "jobs": [\n    {lines}\n  ]\n}}\n' if jobs else f'{shown},\n  "jobs": []\n}}\n'
 
 
-def saved_from(text: str, *, name: str) -> Saved:
+def saved_from(text: str, *, name: str, folder: Path) -> Saved:
     """Return the plan in a document. Raises UsageError for another one, a newer one, and one that was changed."""
     try:
         document = json.loads(text)
@@ -142,7 +145,8 @@ def saved_from(text: str, *, name: str) -> Saved:
         if document.pop("sha256") != _digest(document):
             raise UsageError(f"{name} was changed since it was saved: change the manifest, and save a plan anew")
         jobs = tuple(SavedJob(**job) for job in document["jobs"])
-        return Saved(document["manifest"], document["name"], document["asked"], document["terms"], jobs)
+        places = document["manifest"], document["campaign"]
+        return Saved(*places, document["name"], document["asked"], document["terms"], jobs, folder)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UsageError(f"{name} {_NOT_ONE}") from error
 
@@ -157,16 +161,23 @@ def _digest(document: Mapping[str, Any]) -> str:
 
 
 def differences(
-    saved: Saved, now: Mapping[str, Any], items: Iterable[Item], submissions: Sequence[Item], profile: Profile
+    saved: Saved,
+    now: Mapping[str, Any],
+    items: Iterable[Item],
+    submissions: Sequence[Item],
+    profile: Profile,
+    *,
+    words: Mapping[Key, int],
 ) -> list[Difference]:
     """Return in what the saved plan is not what a run would do: the terms first, then jobs, then their order.
 
-    ``now`` are the terms, ``items`` all of the plan, ``submissions`` what it would submit.
+    ``now`` are the terms, ``items`` all of the plan, ``submissions`` what it would submit. ``words``: how many
+    approvals a job had when a person spoke last.
     """
     found = [Difference(None, change.path, change.old, change.new) for change in changes(saved.terms, now)]
     known, ahead = {item.name: item for item in items if item.spec}, {item.name: item for item in submissions}
     for job in saved.jobs:
-        found += _of_job(job, known.get(job.job), profile)
+        found += _of_job(job, known.get(job.job), profile, words)
     found += [Difference(name, (), None, "submitted") for name in ahead if name not in saved.names]
     # What is sent once more has another place in the order than it had, by the same plan.
     first = {job.job for job in saved.jobs if job.job in ahead and _approvals(ahead[job.job]) == job.approvals}
@@ -180,7 +191,7 @@ def _approvals(item: Item) -> int:
     return item.job.approvals if item.job else 0
 
 
-def _of_job(job: SavedJob, item: Item | None, profile: Profile) -> Iterator[Difference]:
+def _of_job(job: SavedJob, item: Item | None, profile: Profile, words: Mapping[Key, int]) -> Iterator[Difference]:
     if item is None or item.spec is None:
         yield Difference(job.job, (), "submitted", "not in the manifest")
         return
@@ -193,7 +204,8 @@ def _of_job(job: SavedJob, item: Item | None, profile: Profile) -> Iterator[Diff
     old, new = (dict(one.request) | {"output": one.output, "price": one.price} for one in (job, now))
     for change in changes(old, new):
         yield Difference(job.job, change.path, change.old, change.new)
-    if item.why in _BY_A_PERSON and now.approvals > job.approvals:
+    # Whatever happened to it since: the plan has paid for it once.
+    if item.job is not None and words.get((item.job.name, item.job.request_hash), 0) > job.approvals:
         yield Difference(job.job, (), f"paid for {job.approvals + 1} times at the most", item.reason)
 
 

@@ -14,15 +14,16 @@ from typing import Any
 
 from pipeline import choices, rejections
 from pipeline.blocking import in_threads
+from pipeline.campaign import Campaign
 from pipeline.choices import Choice, Verb
 from pipeline.errors import UsageError
 from pipeline.events import Deleted, Picked
-from pipeline.jobs import FOR_A_PERSON, FailureKind, Job, State
+from pipeline.jobs import FOR_A_PERSON, GONE, FailureKind, Job, State
 from pipeline.ledger import reading
 from pipeline.ledger.lock import run_lock
 from pipeline.ledger.store import SqliteLedger
 from pipeline.plan import Fate
-from pipeline.preparation import Campaign, Options, prepare
+from pipeline.preparation import Options, prepare
 from pipeline.profile import Profile
 from pipeline.resolving import no_such_job, person
 from pipeline.surroundings import campaign_of, profile_of, rescue_folders, title
@@ -115,10 +116,7 @@ async def retry(
             choice = Choice(fitting, choice.passed + len(choice.jobs) - len(fitting))
         back = [job for job in choice.jobs if job.sha256 and held.campaign.outputs.intact(job)]
         if back and words:
-            raise UsageError(
-                f"the file of {back[0].name} is on the disk again: the next run takes it, and pays nothing; "
-                "nothing was changed"
-            )
+            raise _back(back[0])
         choice = Choice(tuple(job for job in choice.jobs if job not in back), choice.passed + len(back))
         if not choice.jobs:
             return held.marked(Verb.RETRY, choice, (), None)
@@ -128,6 +126,13 @@ async def retry(
             after = await held.ledger.record(job, choices.again(job, profile.unbilled))
             marks.append(Mark(job, after, profile.cost(job.request)))
     return held.marked(Verb.RETRY, choice, marks, profile.price.currency if profile.price else None)
+
+
+def _back(job: Job) -> UsageError:
+    help_ = "the next run takes it, and pays nothing"
+    if job.state not in GONE:
+        help_ = f"another attempt would be paid beside it. Move {job.path} away first, or keep it as it is"
+    return UsageError(f"the file of {job.name} is on the disk again: {help_}; nothing was changed")
 
 
 async def reject(target: Path, options: Options, words: Sequence[str]) -> Marked:

@@ -41,7 +41,7 @@ def doctor(provider: str | None, as_json: bool, write: Path | None, spend: bool,
     found = anyio.run(examine, provider, chosen)
     if spend and found.exit_code == 0:
         cleared = clear(found, chosen, confirm=confirm)
-        if chosen.yes or not cleared.prepared.wants_confirmation(chosen.ask_above):
+        if chosen.yes or not cleared.prepared.goes_beyond(cleared.prepared.agreed, chosen.ask_above):
             plans.show(console, cleared.prepared)
         with progress_on(console) as progress:
             found, end = anyio.run(partial(render_clip, found, cleared, progress=progress))

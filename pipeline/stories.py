@@ -102,7 +102,9 @@ def verify(console: Console, found: Verified) -> None:
     verdict = f"{count(wrong, 'job')} with a difference" if wrong else "all as recorded"
     if found.differences:
         verdict += f", {count(len(found.differences), 'difference')} from what was locked"
-    if found.lock is not None:
+    if found.lock is None:
+        console.print("Held against the ledger alone: there is no lock.")
+    else:
         console.print(f"Held against {safe(found.lock.path)}{'' if found.ledger else '; there is no ledger'}.")
     read = f"{count(found.videos, 'video')}, {found.bytes:,} bytes"
     console.print(Text(f"{read}: {verdict}.", "bold red" if found.exit_code else "bold"))

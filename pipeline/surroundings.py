@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import files, folder, providers, shipped, source
+from pipeline.campaign import Campaign
 from pipeline.errors import UsageError
 from pipeline.jobs import Failure, Job, State
 from pipeline.ledger import reading
 from pipeline.ledger.rows import unfetched_from
-from pipeline.preparation import Campaign
 from pipeline.profile import Profile
 from pipeline.providers import Profiles
 from pipeline.simulator.faults import Faults, faults_from

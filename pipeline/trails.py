@@ -4,6 +4,7 @@ Nothing that happens to such a file may harm the run. The first error is told, a
 """
 
 import os
+import re
 import stat
 from collections.abc import Callable
 from contextlib import suppress
@@ -12,13 +13,31 @@ from pathlib import Path
 from pipeline.errors import UsageError
 
 Complain = Callable[[str], None]
+_PEEKED = 200
+
+
+def refuse_a_strangers(path: Path, begins: re.Pattern[bytes]) -> None:
+    """Raise UsageError where a file lies at the path that is not one of ours, which begin like this, nor empty."""
+    try:
+        if not path.is_file():
+            return
+        with path.open("rb") as file:
+            head = file.read(_PEEKED)
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from error
+    if head and not begins.match(head):
+        raise UsageError(f"{path} is something else, and stays as it is: choose another name")
 
 
 class Trail:
     """A file to whose end lines are added, each at once. A pipe that nobody empties is given up, never waited for."""
 
-    def __init__(self, path: Path, *, mode: int, complain: Complain) -> None:
-        """Raises UsageError for a file that cannot be written. ``mode`` is that of a new file."""
+    def __init__(self, path: Path, *, begins: re.Pattern[bytes], mode: int, complain: Complain) -> None:
+        """Raises UsageError for a file that cannot be written, or is none of ours, which ``begins`` tells.
+
+        ``mode`` is that of a new file.
+        """
+        refuse_a_strangers(path, begins)
         self._path = path
         self._complain = complain
         self._descriptor: int | None = None
@@ -50,8 +69,11 @@ class Trail:
 class Notice:
     """A file whose text is replaced as a whole: who reads it sees the text before, or the one after."""
 
-    def __init__(self, path: Path, *, complain: Complain) -> None:
-        """Raises UsageError for a folder that cannot be written to."""
+    def __init__(self, path: Path, *, begins: re.Pattern[bytes], complain: Complain) -> None:
+        """Raises UsageError for a folder that cannot be written to, and for what is no such file."""
+        refuse_a_strangers(path, begins)
+        if os.path.lexists(path) and not path.is_file():
+            raise UsageError(f"{path} is no regular file, and cannot be replaced")
         self._path = path
         self._complain = complain
         self._broken = False

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import anyio
 
+from pipeline.campaign import Campaign
 from pipeline.jobs import FOR_A_PERSON, OVER, Job, State
 from pipeline.ledger import following, reading
 from pipeline.ledger.following import Mark, News
 from pipeline.ledger.lock import Holder, holder
-from pipeline.preparation import Campaign, Options
+from pipeline.preparation import Options
 from pipeline.surroundings import campaign_of, title
 from pipeline.tally import Standing, Tally
 

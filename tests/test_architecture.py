@@ -24,7 +24,7 @@ FLOORS = [
        diagnosis outlines changes costs timing previews saved tally onlookers exposition boxes rows splits sharding
        cards neutral""",
     """client probing network shipped providers files folder including parquet pages starter inputs outputs custody
-       planfiles staging ledger simulator traffic trails""",
+       planfiles staging ledger simulator traffic trails campaign""",
     """steps runner supervision fixing preparation reconciliation surroundings inquiry rebuilding examining
        clearing origins journal logbook metering trial formats replacing rejections locks report""",
     "commands resolving aftercare authoring doctor planning watching delivery selecting locking reporting",
@@ -49,6 +49,8 @@ ACROSS = {
     ("folder", "parquet"),
     ("including", "folder"),
     ("inputs", "outputs"),
+    ("campaign", "inputs"),
+    ("campaign", "outputs"),
     ("simulator", "shipped"),
     ("staging", "custody"),
     ("staging", "outputs"),
@@ -68,8 +70,6 @@ ACROSS = {
     ("progress", "render"),
     ("progress", "sentences"),
     ("sentences", "render"),
-    ("trial", "preparation"),
-    ("surroundings", "preparation"),
     ("clearing", "preparation"),
     ("origins", "preparation"),
     ("clearing", "origins"),
@@ -77,7 +77,6 @@ ACROSS = {
     ("inquiry", "preparation"),
     ("inquiry", "surroundings"),
     ("aftercare", "resolving"),
-    ("rejections", "preparation"),
     ("locks", "preparation"),
     ("selecting", "resolving"),
     ("authoring", "commands"),

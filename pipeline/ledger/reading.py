@@ -178,6 +178,17 @@ def last_events(connection: sqlite3.Connection) -> Mapping[tuple[str, str], Last
     return {(name, request_hash): Last(kind, by) for name, request_hash, kind, by in rows}
 
 
+def words_of_people(connection: sqlite3.Connection) -> Mapping[tuple[str, str], int]:
+    """Return how many approvals a job had when a person last had it sent once more, by its name and hash."""
+    rows = connection.execute(
+        "SELECT j.name, j.request_hash, e.kind, json_extract(e.data, '$.by'), json_extract(e.data, '$.approvals')"
+        " FROM jobs j JOIN events e ON e.job = j.id WHERE j.approvals > 0"
+        " AND e.kind IN ('retried', 'resubmitted', 'rejected') ORDER BY e.id"
+    )
+    told = ((name, key, Last(kind, by), approvals) for name, key, kind, by, approvals in rows)
+    return {(name, key): approvals for name, key, last, approvals in told if last.is_a_persons}
+
+
 def render_times(connection: sqlite3.Connection) -> list[tuple[Kind, float]]:
     """Return how long the last renders took, in seconds from acceptance to completion, and of which kind they were.
 

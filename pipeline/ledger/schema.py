@@ -159,10 +159,10 @@ def _version_5(connection: sqlite3.Connection) -> None:
     """A person may choose a finished video, or want another, which costs what the first one did.
 
     Videos are counted like money, and what failed without being billed is given back when it fails. Where no price is
-    known, only a failure that says that it cost nothing is taken off the count: it never says less than may be billed.
+    known, only a failure that says that it cost nothing is taken off the count, and where all is free, none is: the
+    count never says less than may be billed.
     """
     word = "NEW.approvals = OLD.approvals + 1"
-    reserved_again = "OLD.state <> 'failed' OR OLD.price IS NOT 0"
     for statement in (
         "ALTER TABLE jobs ADD COLUMN picked INTEGER NOT NULL DEFAULT 0 CHECK (picked IN (0, 1))",
         "DROP TRIGGER only_a_person_pays_again",
@@ -182,7 +182,9 @@ def _version_5(connection: sqlite3.Connection) -> None:
         "ALTER TABLE account ADD COLUMN max_videos INTEGER",
         """UPDATE account SET videos = (SELECT count(*) FROM events WHERE kind = 'intended')
             - (SELECT count(*) FROM events WHERE kind IN ('returned', 'refused'))
-            - (SELECT count(*) FROM events WHERE kind = 'retried' AND json_extract(data, '$.by') LIKE 'unbilled:%')""",
+            - (SELECT count(*) FROM events e WHERE kind = 'retried' AND json_extract(data, '$.by') LIKE 'unbilled:%'
+                AND (SELECT kind FROM events WHERE job = e.job AND id < e.id AND kind <> 'renamed'
+                    ORDER BY id DESC LIMIT 1) <> 'refused')""",
         """CREATE TRIGGER the_videos_are_counted BEFORE UPDATE OF state ON jobs
             WHEN NEW.state = 'submitting' AND OLD.state = 'planned'
                 AND EXISTS (SELECT 1 FROM account WHERE videos + 1 > max_videos)
@@ -195,11 +197,12 @@ def _version_5(connection: sqlite3.Connection) -> None:
             BEGIN UPDATE account SET videos = videos - 1; END""",
         """CREATE TRIGGER a_failure_that_is_not_billed_is_free AFTER UPDATE OF state ON jobs
             WHEN OLD.video_id IS NOT NULL AND OLD.state <> 'failed' AND NEW.state = 'failed' AND NEW.price = 0
+                AND OLD.price IS NOT 0
             BEGIN UPDATE account SET reserved = reserved - coalesce(OLD.price, 0), videos = videos - 1; END""",
-        f"""CREATE TRIGGER what_was_not_billed_is_not_counted AFTER UPDATE OF state ON jobs
+        """CREATE TRIGGER what_was_not_billed_is_not_counted AFTER UPDATE OF state ON jobs
             WHEN OLD.video_id IS NOT NULL AND OLD.state <> 'done' AND NEW.state = 'planned' AND NEW.sunk = OLD.sunk
-                AND OLD.price IS NOT NULL AND ({reserved_again})
-            BEGIN UPDATE account SET videos = videos - 1; END""",  # noqa: S608  # our own words
+                AND OLD.price > 0
+            BEGIN UPDATE account SET videos = videos - 1; END""",
     ):
         connection.execute(statement)
     _fill_transitions(connection)

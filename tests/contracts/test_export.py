@@ -385,6 +385,24 @@ def test_an_export_stays_where_the_next_one_would_leave_a_video_out(campaign: Pa
     assert assert_whole(made) == before
 
 
+@pytest.mark.parametrize("since", [["completed"], ["completed", "expired"], ["completed", "lost", "planned"]])
+def test_an_export_stays_where_what_is_gone_was_finished_before(
+    campaign: Path, tmp_path: Path, since: list[str]
+) -> None:
+    """The run after may have found that the server has let it expire, and a person may have marked it for a retry."""
+    made = tmp_path / "made"
+    exported(campaign, "videofolder", made)
+    before = files(made)
+    (campaign / "videos" / "shot-3-t1.mp4").unlink()
+    with closing(sqlite3.connect(campaign / "ledger.db", isolation_level=None)) as connection:
+        for state in since:
+            moved = "UPDATE jobs SET state = ?, approvals = approvals + (?1 = 'planned') WHERE name = 'shot-3#1'"
+            connection.execute(moved, (state,))
+    done = exported(campaign, "videofolder", made)
+    assert ([one.job for one in done.left_out], done.placed, done.exit_code) == (["shot-3#1"], False, 1)
+    assert assert_whole(made) == before
+
+
 def test_of_two_requests_of_one_name_one_is_exported_and_the_other_named(
     campaign: Path, tmp_path: Path, goes_on: Callable[[str], None]
 ) -> None:

@@ -126,6 +126,24 @@ def test_files_beside_a_run_tell_how_it_went(folder: Path, server: Gateway) -> N
     assert (missing.returncode, "cannot write nowhere/e.ndjson" in missing.stderr) == (2, True)
 
 
+@pytest.mark.parametrize("option", ["--events", "--log", "--metrics"])
+def test_files_beside_a_run_are_not_written_over_what_is_something_else(
+    folder: Path, server: Gateway, bill: Bill, option: str
+) -> None:
+    (folder / "e.ndjson").write_text('{"other": 1}\n')
+    (folder / "outputs").mkdir()
+    (folder / "empty").touch()
+    places = ["e.ndjson", "trip.yaml", "outputs/trip/ledger.db", "outputs/trip/videos/x", "outputs"]
+    before = {path: path.read_bytes() for path in folder.glob("*.*")}
+    for place in places:
+        ended = run(folder, server, option, place)
+        assert (ended.returncode, place in ended.stderr) == (2, True), ended.stderr
+    assert {path: path.read_bytes() for path in before} == before
+    assert len(bill) == 0
+    for _ in range(2):
+        assert run(folder, server, option, "empty").returncode == 0, "it was empty, and then ours"
+
+
 def test_a_pipe_gets_lines_whatever_colours_are_wanted(folder: Path, server: Gateway) -> None:
     ended = run(folder, server, "--limit", "1", FORCE_COLOR="1")
     assert " shot-1#1 done  videos/shot-1-t1.mp4" in ended.stderr

@@ -10,6 +10,7 @@ import signal
 import sqlite3
 import struct
 import sys
+import tempfile
 import warnings
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -173,6 +174,21 @@ def test_a_ledger_made_anew_knows_what_was_rejected(finished: Path, front: Gatew
     assert ids == {event["changes"]["video_id"] for event in story["events"] if event["kind"] == "accepted"}
     assert said(finished, "verify", "trip.yaml")["unknown"] == []
     assert run(finished, "http://127.0.0.1:9/v1", "--no-submit").returncode == 0, "nothing is missing"
+
+
+def test_a_video_on_another_disk_is_rejected_all_the_same(finished: Path) -> None:
+    memory = Path("/dev/shm")  # the only other disk that there may be
+    if not memory.is_dir() or memory.stat().st_dev == finished.stat().st_dev:
+        pytest.skip("there is no other disk here")
+    with tempfile.TemporaryDirectory(dir=memory) as elsewhere:
+        old = (finished / VIDEOS / "fox-t1.mp4").read_bytes()
+        shutil.copytree(finished / VIDEOS, elsewhere, dirs_exist_ok=True)
+        shutil.rmtree(finished / VIDEOS)
+        (finished / VIDEOS).symlink_to(elsewhere)
+        [mark] = said(finished, "reject", "trip.yaml", "fox#1")["jobs"]
+        assert (finished / "outputs/trip" / mark["kept"]).read_bytes() == old
+        assert not (Path(elsewhere) / "fox-t1.mp4").exists()
+        assert said(finished, "verify", "trip.yaml")["faults"] == []
 
 
 def test_a_rejected_video_is_put_beside_another_of_the_same_name_and_bytes(finished: Path) -> None:
@@ -565,6 +581,16 @@ def test_an_expired_video_whose_file_is_back_is_not_paid_for_again(failed: Path)
     refused = call(failed, "retry", "trip.yaml", "finale", *PROFILE)
     assert refused.returncode == 2
     assert "is on the disk again" in refused.stderr
+    with closing(sqlite3.connect(failed / "outputs/trip/ledger.db")) as connection, connection:
+        for state in ("planned", "submitting", "failed"):  # retried on a person's word, and refused: no run looks again
+            connection.execute(
+                "UPDATE jobs SET state = ?1, approvals = approvals + (?1 = 'planned'), attempt = attempt + 1,"
+                " video_id = NULL WHERE name = 'finale#1'",
+                (state,),
+            )
+    refused = call(failed, "retry", "trip.yaml", "finale", *PROFILE)
+    assert refused.returncode == 2
+    assert "Move videos/finale-t1.mp4 away first" in refused.stderr
     (failed / VIDEOS / "finale-t1.mp4").unlink()
     assert [mark["job"] for mark in said(failed, "retry", "trip.yaml", "finale", *PROFILE)["jobs"]] == ["finale#1"]
 

@@ -19,6 +19,7 @@ from gateway import Bill, Gateway, call, gateway, hears_nothing, simulator
 from jsonschema import Draft202012Validator
 
 from pipeline import commands, plans, providers, shipped
+from pipeline.campaign import Campaign
 from pipeline.clearing import Cleared
 from pipeline.costs import Estimate
 from pipeline.errors import ManifestError, StorageError
@@ -27,7 +28,7 @@ from pipeline.files import Loaded
 from pipeline.images import Image
 from pipeline.jobs import Job
 from pipeline.onlookers import Begun, Progress
-from pipeline.preparation import Campaign, Options, Prepared, compared, prepare, read_ledger, selection
+from pipeline.preparation import Options, Prepared, compared, prepare, read_ledger, selection
 from pipeline.profile import Travel
 from pipeline.providers import Profiles
 

@@ -3,17 +3,24 @@
 import json
 import os
 import pty
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 
+import anyio
 import pytest
 from gateway import ENVIRONMENT, Answer, Bill, Ended, Gateway, call, gateway, simulator
 from jsonschema import Draft202012Validator
 
-from pipeline import shipped
+from pipeline import commands, shipped
+from pipeline.errors import UsageError
+from pipeline.onlookers import Progress
+from pipeline.options import options_of
+from pipeline.preparation import Prepared
 
 for module in ("av", "PIL", "starlette", "uvicorn", "python_multipart"):
     pytest.importorskip(module, reason=f"{module} is an extra: callsheet[simulator]")
@@ -273,3 +280,87 @@ def test_a_plan_is_kept_in_a_file_of_its_own(folder: Path, nobody: Gateway) -> N
     changed = run(folder, nobody, "--plan", "p.json")
     assert (changed.returncode, "was changed since it was saved" in changed.stderr) == (2, True)
     assert call(folder, "run").returncode == call(folder, "run", "--plan", "nothing.json").returncode == 2
+
+
+def expired(method: str, path: str, act: Callable[[], Answer]) -> Answer:
+    body = b'{"error": {"message": "Video content has expired.", "code": "video_expired"}}'
+    return (404, body, {"Content-Type": "application/json"}) if path.endswith("/content") else act()
+
+
+def rejected_key(method: str, path: str, act: Callable[[], Answer]) -> Answer:
+    body = b'{"error": {"message": "bad key", "code": "invalid_api_key"}}'
+    return (401, body, {"Content-Type": "application/json"}) if method == "POST" else act()
+
+
+def counted(folder: Path) -> int:
+    with closing(sqlite3.connect(folder / "outputs" / "spring" / "ledger.db")) as ledger:
+        (videos,) = ledger.execute("SELECT videos FROM account").fetchone()
+    return int(videos)
+
+
+@pytest.mark.parametrize("agreeing", [["--yes"], ["--plan", "p.json"]], ids=["yes", "plan"])
+def test_what_the_budget_does_not_hold_is_not_agreed_to(
+    folder: Path, server: Gateway, bill: Bill, agreeing: list[str]
+) -> None:
+    save(folder, server, "--max-cost", "0.4")
+    bounded = ["--max-cost", "0.4"] if agreeing == ["--yes"] else []
+    assert (run(folder, server, *agreeing, *bounded).returncode, len(bill)) == (6, 1)
+    unbounded = run(folder, server)
+    assert (unbounded.returncode, len(bill)) == (2, 1), unbounded.stderr
+    assert run(folder, server, "--max-cost", "0.4").returncode == 6, "the same bound asks nobody"
+
+
+def test_what_is_marked_while_the_question_stands_is_not_paid_for_by_the_answer(
+    folder: Path, server: Gateway, bill: Bill
+) -> None:
+    assert run(folder, server, "--yes", "--limit", "2").returncode == 0
+    options = options_of(profile=folder / "studio.yaml", base_url=server.url, output=folder / "outputs")
+
+    def confirm(prepared: Prepared) -> bool:
+        assert prepared.cost.cost == pytest.approx(0.4)
+        assert call(folder, "reject", "spring.yaml", "fox", "owl").returncode == 0  # in a second terminal
+        return True
+
+    cleared = commands.cleared(folder / "spring.yaml", options, confirm=confirm)
+    with pytest.raises(UsageError, match="since you were asked"):
+        anyio.run(partial(commands.run, cleared, progress=Progress()))
+    assert len(bill) == 2
+    assert (run(folder, server, "--yes").returncode, len(bill)) == (0, 5)
+
+
+def test_what_a_person_sent_back_is_no_part_of_an_old_plan_whatever_happened_to_it_since(
+    folder: Path, server: Gateway, bill: Bill
+) -> None:
+    save(folder, server, "--select", "fox")
+    assert run(folder, server, "--plan", "p.json").returncode == 0
+    assert call(folder, "reject", "spring.yaml", "fox").returncode == 0
+    server.meddle = rejected_key
+    assert run(folder, server, "--select", "fox", "--yes").returncode == 4
+    server.meddle = Gateway.meddle
+    refused = run(folder, server, "--plan", "p.json")
+    assert (refused.returncode, len(bill)) == (2, 1), refused.stderr
+
+
+def test_a_plan_is_of_one_campaigns_folder(folder: Path, server: Gateway, bill: Bill) -> None:
+    save(folder, server)
+    assert run(folder, server, "--plan", "p.json").returncode == 0
+    refused = run(folder, server, "--plan", "p.json", "--output", "elsewhere")
+    assert (refused.returncode, len(bill)) == (2, 3)
+    assert "campaign: outputs/spring -> elsewhere/spring" in refused.stderr
+    assert not (folder / "elsewhere").exists()
+
+
+def test_the_number_of_videos_is_bounded_where_they_cost_nothing(folder: Path, server: Gateway, bill: Bill) -> None:
+    server.meddle = expired
+    for _ in range(2):
+        run(folder, server, "--select", "fox", "--price", "0", "--max-videos", "1")
+        call(folder, "retry", "spring.yaml", "fox", "--profile", "studio.yaml")
+    assert (len(bill), counted(folder)) == (1, 1)
+
+
+def test_what_expired_in_an_earlier_run_stops_no_later_one(folder: Path, server: Gateway, bill: Bill) -> None:
+    server.meddle = expired
+    assert run(folder, server, "--select", "fox", "--yes").returncode == 1
+    server.meddle = Gateway.meddle
+    assert run(folder, server, "--yes", "--fail-fast").returncode == 1, "it is said, and the rest is rendered"
+    assert len(bill) == 3

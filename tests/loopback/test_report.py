@@ -120,6 +120,34 @@ def test_a_page_is_there_whole_or_not_at_all(finished: tuple[Path, dict[str, Any
     assert "there is no ledger" in ended.stderr
 
 
+def test_a_page_takes_the_place_of_a_page_and_of_nothing_else(
+    finished: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    folder = tmp_path / "work"
+    shutil.copytree(finished[0], folder)
+    own = folder / "notes.html"
+    own.write_text("<!doctype html>\n<p>mine</p>")
+    (folder / "a folder").mkdir()
+    (folder / "linked").symlink_to("outputs/trip")
+    places = [
+        "trip.yaml",
+        "notes.html",
+        "a folder",
+        "outputs/trip/ledger.db",
+        "linked/ledger.lock",
+        "linked/videos/fox-t1.mp4",
+        "outputs/trip/videos/new.html",
+        "outputs/trip/inputs/new.html",
+    ]
+    before = {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    for place in places:
+        ended = call(folder, "report", "trip.yaml", "--to", place)
+        assert (ended.returncode, place in ended.stderr) == (2, True), ended.stderr
+    assert {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()} == before
+    for _ in range(2):
+        assert said(folder, "trip.yaml", "--to", "page.html")["videos"] == 3
+
+
 def test_it_knows_what_was_picked_what_was_rejected_and_what_is_gone(
     finished: tuple[Path, dict[str, Any]], tmp_path: Path
 ) -> None:

@@ -62,3 +62,14 @@ def test_a_run_that_goes_on_asks_for_no_more_than_was_agreed_to() -> None:
     assert whole.covers(more, and_above=0.4, unknown=False)
     assert not whole.covers(more, and_above=0.4, unknown=True), "of what nobody knows the price, videos are counted"
     assert not Agreed().covers(Agreed(0.01, 1), and_above=0, unknown=False)
+
+
+def test_a_sum_in_another_order_is_no_more_than_was_agreed_to() -> None:
+    asked, spent = [request()] * 50_000, 0.0
+    for _ in asked:
+        spent += 0.4  # as the ledger adds; a plan multiplies
+    whole = Agreed.to(Account(), estimate(asked * 2, lambda one: 0.4, "USD"))
+    for half in (spent, 20_000 - (spent - 20_000)):
+        rest = Agreed.to(Account(reserved=half, videos=50_000), estimate(asked, lambda one: 0.4, "USD"))
+        assert rest.cost != whole.cost
+        assert whole.covers(rest, and_above=0, unknown=False)
