@@ -109,11 +109,15 @@ def export(target: Path, options: Options, wanted: Wanted, observe: Observer = l
         shards = wanted.shards or (before and before.shards) or sharding.shards_for(reading.recorded_bytes(connection))
         with staged(place) as stage:
             packing = _Packing(stage, wanted, Shape(called, shards), custody, settings.get("provider") or "")
+            if before and wanted.known.files:
+                packing.is_here = campaign.outputs.intact
             words = dict.fromkeys(options.select, False)
             for job, heard in reading.by_name(connection):
                 fitting = [word for word in words if fits(job, word)]
                 words.update(dict.fromkeys(fitting, True))
-                if (fitting or not words) and (job.picked or not wanted.picked):
+                if (words and not fitting) or (wanted.picked and not job.picked):
+                    packing.pass_over(job)
+                else:
                     packing.take(job, heard)
                     observe(sum(packing.videos.values()))
             for word, fitted in words.items():
@@ -170,11 +174,19 @@ class _Packing:
         self._format: Format = wanted.known.make(self.tree, shape)
         self._failures: Growing = self.tree.new(FAILURES)
         self._seconds, self._models, self._last = 0.0, Counter[str](), ""
+        self.is_here: Callable[[Job], bool] = lambda job: True
+        """Tells whether the campaign has a job's video still. To be asked where copies of it are replaced."""
+
+    def pass_over(self, job: Job) -> None:
+        """Leave aside what nobody asks for, but for the last copy of it."""
+        if job.path is not None and not self.is_here(job):
+            self.left_out.append(LeftOut(job.name, job.path, "missing, and the export that is there may have it"))
 
     def take(self, job: Job, heard: float | None) -> None:
         """Put a job where it belongs. Jobs come by name, each once unless the ledger has two requests of a name."""
         if job.orphaned:
             self.orphaned += job.state is State.DONE
+            self.pass_over(job)
         elif job.state is State.DONE:
             self._video(job, heard)
         elif job.path is not None:

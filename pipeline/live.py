@@ -144,7 +144,7 @@ def table(tally: Tally, problems: Iterable[Job], now: float, width: int, height:
 
 def _rows(tally: Tally, now: float) -> dict[str, list[str]]:
     gauges = tally.gauges
-    rows = {"Jobs": sentences.states(tally.counts), "Submits": sentences.submits(tally, gauges, now)}
+    rows = {"Jobs": sentences.states(tally), "Submits": sentences.submits(tally, gauges, now)}
     if gauges is not None:
         rows["At server"] = [f"{gauges.in_flight:,} of {gauges.most_in_flight:,}"]
         rows["Downloads"] = sentences.downloads(tally, gauges)

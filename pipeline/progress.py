@@ -72,7 +72,7 @@ class PlainProgress(QuietProgress):
 
 def heartbeat(tally: Tally, now: float) -> str:
     """Return on one line how far a run is."""
-    told = [", ".join(sentences.states(tally.counts))]
+    told = [", ".join(sentences.states(tally))]
     told.append(f"submits {', '.join(sentences.submits(tally, tally.gauges, now))}")
     if tally.gauges is not None:
         told.append(f"downloads {', '.join(sentences.downloads(tally, tally.gauges))}")

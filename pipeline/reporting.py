@@ -68,11 +68,11 @@ def report(target: Path, options: Options, to: Path | None) -> Reported:
         settings, account = reading.settings(connection), reading.account(connection)
         histories = [History(job, entries) for job, entries in reading.histories(connection)]
     name, path, currency = title(campaign, settings)
-    files = _files(histories)
+    jobs, files = tuple(history.job for history in histories), _files(histories)
     footage, note = _footage(campaign, where.parent, files)
     made = page.html(
         page.Account(
-            Status(name, path, currency, tuple(history.job for history in histories), account.max_cost),
+            Status(name, path, currency, jobs, account.max_cost, account.max_videos),
             provider=settings.get("provider"),
             histories=histories,
             footage=footage,

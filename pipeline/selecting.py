@@ -124,8 +124,14 @@ async def retry(
         marks = []
         for job in choice.jobs:
             after = await held.ledger.record(job, choices.again(job, profile.unbilled))
-            marks.append(Mark(job, after, profile.cost(job.request)))
+            marks.append(Mark(job, after, _price(profile, job)))
     return held.marked(Verb.RETRY, choice, marks, profile.price.currency if profile.price else None)
+
+
+def _price(profile: Profile | None, job: Job) -> float | None:
+    """Return what another attempt costs: by the profile, or else what the last one did, by a price that was given."""
+    known = None if profile is None else profile.cost(job.request)
+    return (job.price or None) if known is None else known
 
 
 def _back(job: Job) -> UsageError:
@@ -152,7 +158,7 @@ async def reject(target: Path, options: Options, words: Sequence[str]) -> Marked
             if path is None:  # it went in this moment
                 raise _not_there(job)
             after = await held.ledger.record(job, choices.another(job, path, by=by))
-            marks.append(Mark(job, after, profile.cost(job.request) if profile else job.price, path))
+            marks.append(Mark(job, after, _price(profile, job), path))
         rejections.finish(held.campaign)
     return held.marked(Verb.REJECT, choice, marks, profile.price.currency if profile and profile.price else None)
 

@@ -14,7 +14,6 @@ WORTH_A_LINE = OVER | FOR_A_PERSON | {State.SUBMITTED, State.DONE, State.IN_DOUB
 TROUBLE = OVER | FOR_A_PERSON | {State.IN_DOUBT}
 
 _GROUPS = {
-    "to submit": (State.PLANNED,),
     "submitting": (State.SUBMITTING,),
     "rendering": (State.SUBMITTED,),
     "to download": (State.COMPLETED, State.VERIFIED),
@@ -26,9 +25,11 @@ _GROUPS = {
 _SIZES = {"GB": 1e9, "MB": 1e6, "kB": 1e3}
 
 
-def states(counts: Mapping[State, int]) -> list[str]:
-    """Return how many jobs stand where."""
-    numbers = {words: sum(counts.get(state, 0) for state in states) for words, states in _GROUPS.items()}
+def states(tally: Tally) -> list[str]:
+    """Return how many jobs stand where; of the planned ones, how many this run submits."""
+    todo = min(max(0, tally.todo), tally.counts[State.PLANNED])
+    numbers = {"to submit": todo, "left for another run": tally.counts[State.PLANNED] - todo}
+    numbers |= {words: sum(tally.counts[state] for state in states) for words, states in _GROUPS.items()}
     return [f"{number:,} {words}" for words, number in numbers.items() if number] or ["nothing to do"]
 
 

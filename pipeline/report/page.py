@@ -123,7 +123,9 @@ def _facts(account: Account, picked: int) -> str:
 
 
 def _spent(status: Status) -> tuple[str, str, str]:
-    of = "no budget was set" if status.budget is None else f"of a budget of {_money(status.budget, status.currency)}"
+    bounds = [] if status.budget is None else [f"of a budget of {_money(status.budget, status.currency)}"]
+    bounds += [] if status.max_videos is None else [f"for {status.max_videos} videos at the most"]
+    of = ", ".join(bounds) or "no budget was set"
     if not status.unknown_price_jobs:
         return "Spent", _money(status.spent, status.currency), of
     jobs = f"{status.unknown_price_jobs} job{'s'[: status.unknown_price_jobs != 1]}"

@@ -403,6 +403,25 @@ def test_an_export_stays_where_what_is_gone_was_finished_before(
     assert assert_whole(made) == before
 
 
+@pytest.mark.parametrize("form", ["videofolder", "webdataset", "jsonl"])
+def test_an_export_stays_where_it_may_have_the_last_copy_of_what_is_not_asked_for_any_more(
+    campaign: Path, tmp_path: Path, goes_on: Callable[[str], None], form: str
+) -> None:
+    made = tmp_path / "made"
+    exported(campaign, form, made)
+    before = files(made)
+    goes_on("fewer")
+    gone = campaign / "videos" / "shot-0-t2.mp4"
+    kept = gone.rename(tmp_path / "kept.mp4")
+    done = exported(campaign, form, made)
+    assert (done.placed, done.exit_code) == ((True, 0) if form == "jsonl" else (False, 1)), "a table has no videos"
+    assert form == "jsonl" or files(made) == before
+    assert exported(campaign, form, made, "shot-5*").placed is (form == "jsonl")
+    assert exported(campaign, form, tmp_path / "other").placed
+    kept.rename(gone)
+    assert exported(campaign, form, made, "shot-5*").placed
+
+
 def test_of_two_requests_of_one_name_one_is_exported_and_the_other_named(
     campaign: Path, tmp_path: Path, goes_on: Callable[[str], None]
 ) -> None:

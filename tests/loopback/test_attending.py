@@ -149,7 +149,12 @@ def test_a_pipe_gets_lines_whatever_colours_are_wanted(folder: Path, server: Gat
     assert " shot-1#1 done  videos/shot-1-t1.mp4" in ended.stderr
     assert "\x1b[1A" not in ended.stderr
     beat = next(line for line in ended.stderr.splitlines() if "…" in line)
-    for words in ("6 to submit", "submits 0 a minute of 6,000", "spent 0.00 USD", "time left unknown until some have"):
+    for words in (
+        "1 to submit, 5 left for another run",
+        "submits 0 a minute of 6,000",
+        "spent 0.00 USD",
+        "time left unknown until some have",
+    ):
         assert words in beat
     refused = run(folder, server, "--progress", "live")
     assert (refused.returncode, "needs a terminal" in refused.stderr) == (2, True)

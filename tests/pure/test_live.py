@@ -72,6 +72,11 @@ def test_it_says_all_that_one_wants_to_know() -> None:
         assert words in text, text
 
 
+def test_what_this_run_does_not_submit_is_left_for_another() -> None:
+    found = Tally.begun(Status("n", "/c", None, tuple(job(f"j{n}") for n in range(5))), todo=2, renders=(), now=0.0)
+    assert "2 to submit, 3 left for another run" in shown(found)
+
+
 def test_an_unknown_price_is_not_zero() -> None:
     found = Tally.begun(Status("n", "/c", None, (job("c", State.DONE, video_id="v"),)), todo=0, renders=(), now=0.0)
     assert "Spent      price unknown for 1 job" in shown(found)

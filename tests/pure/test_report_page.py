@@ -95,7 +95,8 @@ def test_what_is_obeyed_is_written_out() -> None:
 
 
 def test_a_page_without_jobs_says_so() -> None:
-    page = html(Account(Status("empty", "/campaign", None, ()), None, [], {}, BEGAN))
+    page = html(Account(Status("empty", "/campaign", None, (), max_videos=7), None, [], {}, BEGAN))
+    assert "<small>for 7 videos at the most</small>" in page
     assert "There are no jobs." in page
     assert page.count("Nothing has been sent yet.") == 2
     assert "<svg" not in page.partition("<main>")[2].partition("<script")[0]
