@@ -13,7 +13,7 @@ from random import SystemRandom
 
 from pipeline import answers, audits, folder, locks, sidecars
 from pipeline.audits import Audit, Surplus
-from pipeline.blocking import in_threads
+from pipeline.blocking import checkpoint, in_a_thread, in_threads
 from pipeline.campaign import Campaign
 from pipeline.custody import Custody, Fault, sidecar_path
 from pipeline.errors import UsageError
@@ -83,6 +83,7 @@ class Verified:
         return int(bool(self.faults or self.differences))
 
 
+@in_a_thread
 def show(target: Path, options: Options, word: str) -> Shown:
     """Return everything that the ledger knows of the jobs of this name, or of this request's hash.
 
@@ -98,6 +99,7 @@ def show(target: Path, options: Options, word: str) -> Shown:
     return Shown(*title(campaign, settings), stories)
 
 
+@in_a_thread
 def verify(target: Path, options: Options, file: Path | None = None) -> Verified:
     """Read every finished video again, and hold it and its sidecar against the ledger. Asks nobody.
 
@@ -133,6 +135,7 @@ def _by_the_ledger(
     with reading.opened(campaign.ledger) as connection:
         name, path, _ = title(campaign, reading.settings(connection))
         for job in reading.jobs(connection, {State.VERIFIED, State.DONE}):
+            checkpoint()
             if job.state is State.DONE and job.path is None:  # deleted, on a person's word
                 continue
             place = job.path or f"{sidecars.FOLDER}/{job.output}"

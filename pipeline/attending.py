@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-import click
 from rich.console import Console
 
 from pipeline import commands, plans, watching
@@ -25,9 +24,10 @@ from pipeline.metering import Meter
 from pipeline.onlookers import Progress, Several
 from pipeline.preparation import Options
 from pipeline.progress import HEARTBEAT, heartbeat, is_terminal, progress_on
-from pipeline.replies import on_a_terminal
+from pipeline.replies import ask, on_a_terminal
 from pipeline.sentences import run_by
 from pipeline.summary import Status
+from pipeline.supervision import ENDING
 from pipeline.trial import trial
 
 
@@ -45,7 +45,7 @@ def watch(console: Console, target: Path, options: Options) -> Status:
     """Show how a campaign goes until it is finished and nobody runs it, or a Ctrl-C; return how it stands then."""
     with suppress(KeyboardInterrupt):
         anyio.run(_watch, console, target, options)
-    return commands.status(target, options)
+    return anyio.run(commands.status, target, options)
 
 
 async def _watch(console: Console, target: Path, options: Options) -> None:
@@ -74,14 +74,14 @@ def run(console: Console, cleared: Cleared, told: Told, *, canary: int | None) -
         if end.stop or end.signal or not first.went_well(end.status):
             return end
         plans.canary(console, end, first)
-        if not (on_a_terminal() and click.confirm("Render the rest?", default=False, err=True)):
+        if not (on_a_terminal() and ask("Render the rest?")):
             return commands.stopped(end, Stop.CANARY)
     return _run(console, cleared, told)
 
 
 def _run(console: Console, cleared: Cleared, told: Told) -> Ended:
     with _audience(console, cleared, told) as progress:
-        return anyio.run(partial(commands.run, cleared, progress=progress))
+        return anyio.run(partial(commands.run, cleared, progress=progress, ending=ENDING))
 
 
 @contextmanager

@@ -9,13 +9,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from pipeline import commands, comparing, files, fixing, hints, pages, providers, shipped, starter
+from pipeline import comparing, files, fixing, hints, pages, providers, shipped, starter
+from pipeline.blocking import in_a_thread
 from pipeline.comparing import Row
 from pipeline.culprits import field_of
 from pipeline.errors import ManifestError, Problem, UsageError
 from pipeline.explaining import Explained, Source, explained
 from pipeline.jobs import Job, State
-from pipeline.preparation import Options, remembering
+from pipeline.preparation import Options, checked, remembering
 from pipeline.profile import Profile, profile_from
 from pipeline.rules import Rule
 from pipeline.templates import ROW
@@ -65,13 +66,18 @@ class Portrait:
     rows: tuple[Row, ...] = ()
 
 
+@in_a_thread
 def check(manifests: Sequence[Path], options: Options) -> Checked:
     """Return every problem in the manifests, in their order. Tables that several of them use are said once."""
+    return _checked(manifests, options)
+
+
+def _checked(manifests: Sequence[Path], options: Options) -> Checked:
     found: dict[Problem, None] = {}
     jobs: dict[Path, int] = {}
     for manifest in manifests:
         try:
-            loaded = commands.validate(manifest, options)
+            loaded = checked(manifest, options)
         except ManifestError as error:
             found |= dict.fromkeys(error.problems)
         else:
@@ -80,13 +86,14 @@ def check(manifests: Sequence[Path], options: Options) -> Checked:
     return Checked(tuple(found), jobs)
 
 
+@in_a_thread
 def fix(manifests: Sequence[Path], options: Options) -> Checked:
     """Carry out every fix that is safe, and return what is wrong afterwards. Raises StorageError for a file that cannot
     be written.
     """
     foreign = {str(path) for path in (options.profiles.file, *options.profiles.own.values()) if path}
-    differences = fixing.fix(lambda: [one for one in check(manifests, options).problems if one.file not in foreign])
-    return replace(check(manifests, options), differences=tuple(differences))
+    differences = fixing.fix(lambda: [one for one in _checked(manifests, options).problems if one.file not in foreign])
+    return replace(_checked(manifests, options), differences=tuple(differences))
 
 
 BLAMED_AT_MOST = 20
@@ -103,6 +110,7 @@ class Blame:
     source: Source
 
 
+@in_a_thread
 def explain(manifest: Path, job: str, options: Options) -> Explained:
     """Return where every value of a job comes from. A job's name may lack its take. Variables are those of ``run``.
 
@@ -145,6 +153,7 @@ def _source(found: Explained, field: str) -> Source:
     return cells[0] if len(cells) == 1 else sources[0]
 
 
+@in_a_thread
 def begin(manifest: Path) -> Path:
     """Write a first manifest, and the schema beside it, whose path is returned. Raises UsageError where one exists."""
     text = (shipped.manifests_dir() / "starter.yaml").read_text("utf-8")

@@ -15,7 +15,7 @@ from pipeline.errors import UsageError
 from pipeline.jobs import State
 from pipeline.origins import places
 from pipeline.plan import Fate, Plan
-from pipeline.preparation import Options, Prepared, held_against, prepare, read_ledger
+from pipeline.preparation import Options, Prepared, held_against, read_ledger
 from pipeline.profile import address
 from pipeline.saved import Difference, Saved, StalePlan, differences, saved_jobs, terms
 
@@ -40,20 +40,19 @@ class Cleared:
 
 
 def clear(
-    manifest: Path,
+    prepared: Prepared,
     options: Options,
     environment: Mapping[str, str],
     *,
     confirm: Callable[[Prepared], bool | None],
 ) -> Cleared:
-    """Return a run that may spend. ``confirm`` is asked before more is spent than was agreed to.
+    """Return what is prepared as a run that may spend. ``confirm`` is asked before more is spent than was agreed to.
 
     It returns None where there is nobody to ask: then a budget or a saved plan has to say it, or ``--yes``. Raises
-    CallsheetError, with nothing spent and nothing written, for a wrong manifest, an address, a proxy or certificates
-    that must not or cannot be used, a missing key (which is needed only where there is work), a saved plan that is
+    CallsheetError, with nothing spent and nothing written, for an address, a proxy or certificates that must not or
+    cannot be used, a missing key (which is needed only where there is work), a saved plan that is
     another by now, and a spending that nobody confirmed.
     """
-    prepared = prepare(manifest, options)
     profile = prepared.loaded.profile
     url = address(profile, options.base_url, environment, allow_http=options.allow_http)
     prepared = replace(prepared, address=url)

@@ -4,10 +4,12 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, TextIO
 
+import anyio
 import click
 
 from pipeline import (
@@ -62,7 +64,7 @@ def cli() -> None:
 def plan(manifest: Path, as_json: bool, save: Path | None, **options: Any) -> int:
     """Show what a run would do, why, what it costs and how long it takes. Needs no key and no network."""
     chosen = options_of(**options)
-    prepared = planning.plan(manifest, chosen, save=save)
+    prepared = anyio.run(partial(planning.plan, manifest, chosen, save=save))
     render.warnings(render.terminal(stderr=True), prepared.loaded.warnings)
     if as_json:
         print_json(plans.document(prepared, planning.places(manifest, prepared.plan.items, chosen)))
@@ -91,7 +93,7 @@ def run(manifest: Path | None, as_json: bool, plan: Path | None, canary: int | N
     console = render.terminal(stderr=True)
     told = Told(**{name: options.pop(name) for name in ("mode", "events", "log", "metrics")})
     manifest, chosen = planned(manifest, plan, options_of(**options))
-    cleared = commands.cleared(manifest, chosen, confirm=confirm)
+    cleared = anyio.run(partial(commands.cleared, manifest, chosen, confirm=confirm))
     render.warnings(console, cleared.prepared.loaded.warnings)
     end = attending.run(console, cleared, told, canary=canary)
     blamed = authoring.blamed(manifest, cleared.prepared.loaded.profile, end.status.jobs, chosen)
@@ -111,7 +113,10 @@ def status(target: Path, as_json: bool, watch: bool, **options: Any) -> int:
     if watch and as_json:
         raise click.UsageError("--watch and --json exclude each other; `run --events FILE` is for programs")
     chosen = options_of(**options)
-    found = attending.watch(render.terminal(stderr=False), target, chosen) if watch else commands.status(target, chosen)
+    if watch:
+        found = attending.watch(render.terminal(stderr=False), target, chosen)
+    else:
+        found = anyio.run(commands.status, target, chosen)
     answer_with(as_json, summary.status_document, render.status, found)
     return 0
 

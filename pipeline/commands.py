@@ -5,9 +5,10 @@ Real clocks, real randomness and the environment come in here, and for the perso
 """
 
 import os
+import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,8 +17,8 @@ from random import SystemRandom
 
 import anyio
 
-from pipeline import files, providers, rejections, shipped
-from pipeline.blocking import in_threads
+from pipeline import providers, rejections, shipped
+from pipeline.blocking import in_a_thread, in_threads
 from pipeline.breakers import Signals, Stop
 from pipeline.campaign import Campaign
 from pipeline.clearing import Cleared, check_address, clear, looked_again
@@ -25,7 +26,7 @@ from pipeline.client import POSTS_AT_ONCE, VideosClient
 from pipeline.clock import steady
 from pipeline.errors import CallsheetError, LedgerError, StorageError
 from pipeline.events import Renamed
-from pipeline.files import Loaded
+from pipeline.files import Loaded, Source
 from pipeline.jobs import Failure, State
 from pipeline.ledger import reading
 from pipeline.ledger.home import moved_in, was_run
@@ -36,7 +37,7 @@ from pipeline.limits import Adaptive, Contact, Places, RateLimiter, Slots
 from pipeline.onlookers import Begun, Progress
 from pipeline.plan import Fate
 from pipeline.policies import policy
-from pipeline.preparation import Options, Prepared, selection, wanted_images
+from pipeline.preparation import Options, Prepared, checked, prepare, wanted_images
 from pipeline.reconciliation import Reconciler
 from pipeline.runner import Run
 from pipeline.saved import carried_on
@@ -56,6 +57,7 @@ _EXITS = dict.fromkeys(Stop, 69) | {
     Stop.DISK: 5,
 }
 _GRAVEST_FIRST = (5, 4, 6, 3, 69, 1, 0)
+_SILENT = Progress()
 # It goes on while the machine sleeps: on Linux by this name, on macOS by the other.
 _SINCE_BOOT = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
@@ -71,26 +73,42 @@ class Ended:
     signal: int | None = None
 
 
-def validate(manifest: Path, options: Options) -> Loaded:
-    """Return the checked manifest, whole whatever is selected. Raises ManifestError with all of its problems."""
-    loaded = files.load(manifest, variables=options.variables, profiles=options.profiles)
-    selection(loaded.specs, options)
-    return loaded
+@in_a_thread
+def validate(manifest: Source, options: Options) -> Loaded:
+    """Return the checked manifest, whole whatever is selected.
+
+    Raises ManifestError with all of its problems, UsageError for a selection that fits no job.
+    """
+    return checked(manifest, options)
 
 
+@in_a_thread
 def status(target: Path, options: Options) -> Status:
-    """Return what the ledger of a manifest, or of a campaign's folder, says. Raises LedgerError where there is none."""
+    """Return what the ledger of a manifest, or of a campaign's folder, says, also during a run.
+
+    Raises LedgerError where there is none.
+    """
     return status_of(campaign_of(target, options.output))
 
 
-def cleared(manifest: Path, options: Options, *, confirm: Callable[[Prepared], bool | None]) -> Cleared:
-    """Return a run that may spend; ``clearing.clear`` says what can refuse it."""
-    return clear(manifest, options, os.environ, confirm=confirm)
+def nobody(prepared: Prepared) -> bool | None:
+    """Is asked to confirm a spending where nobody can be."""
+    return None
 
 
-async def run(cleared: Cleared, *, progress: Progress) -> Ended:
+async def cleared(
+    manifest: Source, options: Options, *, confirm: Callable[[Prepared], bool | None] = nobody
+) -> Cleared:
+    """Return a run that may spend; ``clearing.clear`` says what can refuse it. ``confirm`` holds up the event loop."""
+    prepared = await in_a_thread(prepare)(manifest, options)
+    return clear(prepared, options, os.environ, confirm=confirm)
+
+
+async def run(cleared: Cleared, *, progress: Progress = _SILENT, ending: Collection[signal.Signals] = ()) -> Ended:
     """Carry out the plan, and whatever an earlier run left unfinished. Running again is resuming.
 
+    The first of the ``ending`` signals ends it so that the next run goes on, a second one ends the process; a program
+    of its own heeds its own. Cancelled, it submits nothing more, and waits for the answers to POSTs in flight.
     Raises CallsheetError, with everything paid on record, when another run holds the campaign, when unfinished jobs
     belong to another address or key, and when the disk or the ledger fails.
     """
@@ -105,7 +123,7 @@ async def run(cleared: Cleared, *, progress: Progress) -> Ended:
         )
         try:
             rejections.finish(campaign)
-            cleared = looked_again(cleared)
+            cleared = await in_a_thread(looked_again)(cleared)
             plan, saved = cleared.prepared.plan, cleared.options.plan
             moved = carried_on(saved, plan.items) if saved else None
             if moved is not None:
@@ -114,7 +132,7 @@ async def run(cleared: Cleared, *, progress: Progress) -> Ended:
             warning = await _move_in(ledger, campaign, lock, takeover=cleared.options.takeover, work=work)
             if warning is not None:
                 progress.note(f"Taking over: {warning}.")
-            end = await _run(cleared, ledger, now, progress)
+            end = await _run(cleared, ledger, now, progress, ending)
         except CallsheetError as error:
             progress.ended(error.exit_code, None, None, str(error))
             raise
@@ -161,7 +179,13 @@ async def _move_in(ledger: SqliteLedger, campaign: Campaign, lock: Lock, *, take
     return warning
 
 
-async def _run(cleared: Cleared, ledger: SqliteLedger, now: Callable[[], float], progress: Progress) -> Ended:
+async def _run(
+    cleared: Cleared,
+    ledger: SqliteLedger,
+    now: Callable[[], float],
+    progress: Progress,
+    ending: Collection[signal.Signals],
+) -> Ended:
     prepared, campaign, key = cleared.prepared, cleared.prepared.campaign, cleared.key
     profile, limits = prepared.loaded.profile, prepared.loaded.limits
     if prepared.plan.has_work:
@@ -201,7 +225,9 @@ async def _run(cleared: Cleared, ledger: SqliteLedger, now: Callable[[], float],
                 return telling.at(work.gauges())
 
             try:
-                received = await attended(work, signals, progress, gauges=gauges, grace=cleared.options.grace)
+                received = await attended(
+                    work, signals, progress, gauges=gauges, grace=cleared.options.grace, ending=ending
+                )
             finally:
                 gauges()
             await ledger.remember(unfetched=unfetched_setting(signals.unfetched))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import replacing, rows, sharding
+from pipeline.blocking import checkpoint, in_a_thread
 from pipeline.cards import UNKNOWN, Card, card
 from pipeline.custody import Custody, Fault
 from pipeline.errors import UsageError
@@ -92,6 +93,7 @@ class Exported:
         return int(bool(self.left_out))
 
 
+@in_a_thread
 def export(target: Path, options: Options, wanted: Wanted, observe: Observer = lambda videos: None) -> Exported:
     """Make a dataset of the finished videos, whole or not at all.
 
@@ -113,6 +115,7 @@ def export(target: Path, options: Options, wanted: Wanted, observe: Observer = l
                 packing.is_here = campaign.outputs.intact
             words = dict.fromkeys(options.select, False)
             for job, heard in reading.by_name(connection):
+                checkpoint()
                 fitting = [word for word in words if fits(job, word)]
                 words.update(dict.fromkeys(fitting, True))
                 if (words and not fitting) or (wanted.picked and not job.picked):

@@ -6,8 +6,9 @@ asking again on the same day pays nothing more. The clock, chance and the enviro
 
 import json
 import os
+import signal
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -170,18 +171,18 @@ def write_draft(examined: Examined, path: Path) -> Examined:
     return replace(examined, draft=path)
 
 
-def clear(examined: Examined, options: Options, *, confirm: Callable[[Prepared], bool | None]) -> Cleared:
+async def clear(examined: Examined, options: Options, *, confirm: Callable[[Prepared], bool | None]) -> Cleared:
     """Return a run of one job, the cheapest that the profile allows, which may spend; ``commands.cleared`` says what
     can refuse it. Its campaign is the day's: what is paid is not paid again on the same day.
     """
     name = f"doctor-{examined.profile.name[:60]}-{_today()}"
     kept = options.output / name / _MANIFEST
     if kept.exists():
-        return commands.cleared(kept, options, confirm=confirm)
+        return await commands.cleared(kept, options, confirm=confirm)
     with TemporaryDirectory() as folder:
         manifest = Path(folder) / _MANIFEST
         manifest.write_text(_manifest(examined, name), "utf-8")
-        return commands.cleared(manifest, options, confirm=confirm)
+        return await commands.cleared(manifest, options, confirm=confirm)
 
 
 def _manifest(examined: Examined, name: str) -> str:
@@ -198,13 +199,15 @@ def kept_manifest(cleared: Cleared) -> Path:
     return cleared.prepared.campaign.folder / _MANIFEST
 
 
-async def render_clip(examined: Examined, cleared: Cleared, *, progress: Progress) -> tuple[Examined, Ended]:
+async def render_clip(
+    examined: Examined, cleared: Cleared, *, progress: Progress, ending: Collection[signal.Signals] = ()
+) -> tuple[Examined, Ended]:
     """Render the clip, and return what that has shown besides. Raises CallsheetError as ``commands.run`` does."""
     campaign, kept = cleared.prepared.campaign, kept_manifest(cleared)
     campaign.outputs.make()
     if not kept.exists():
         starter.write_new(kept, _manifest(examined, cleared.prepared.loaded.manifest.name))
-    end = await commands.run(cleared, progress=progress)
+    end = await commands.run(cleared, progress=progress, ending=ending)
     with reading.opened(campaign.ledger) as connection:
         job = next(job for job in reading.jobs(connection) if not job.orphaned)
         events = reading.events(connection, job)

@@ -38,15 +38,16 @@ def expand(
     *,
     tables: Callable[[Entry], Table | None],
     images: Images,
+    turn: Callable[[], None],
     traced: Collection[str] = (),
 ) -> Expanded:
     """Expand the entries of ``jobs``.
 
-    ``tables`` opens the table of an entry that has ``from``; it gives None for what cannot be read. ``traced`` are the
-    names of jobs whose origin is wanted.
+    ``tables`` opens the table of an entry that has ``from``; it gives None for what cannot be read. ``turn`` is called
+    before each row, and may raise. ``traced`` are the names of jobs whose origin is wanted.
     """
     collected = Collected(manifest, rules, schema, images, traced)
-    expansion = _Expansion(collected)
+    expansion = _Expansion(collected, turn)
     for entry in manifest.entries:
         if len(collected.found) < MAX_PROBLEMS and not collected.drafting.is_full:
             expansion.add(entry, tables(entry) if "from" in entry.job else None)
@@ -59,8 +60,9 @@ def expand(
 class _Expansion:
     """Takes in entry after entry."""
 
-    def __init__(self, collected: Collected) -> None:
+    def __init__(self, collected: Collected, turn: Callable[[], None]) -> None:
         self._all = collected
+        self._turn = turn
         self._count = 0
 
     def add(self, entry: Entry, table: Table | None) -> None:
@@ -73,6 +75,7 @@ class _Expansion:
                 maker.check_what_no_row_decides()
             return
         for row in self._rows(drafted):
+            self._turn()
             before, self._count = self._count, self._count + drafted.takes * len(makers)
             if before > MAX_JOBS:
                 return

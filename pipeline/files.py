@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import advice, hints, providers, shipped, source
+from pipeline.blocking import checkpoint
 from pipeline.document import Document, Place
 from pipeline.errors import ManifestError, Problem, UsageError
 from pipeline.expansion import Expanded, expand
@@ -112,6 +113,7 @@ def _expanded(
         providers.request_schema(rules),
         tables=folder.table,
         images=folder.image,
+        turn=checkpoint,
         traced=traced,
     )
     found = [*found, *unfit, *expanded.problems, *folder.problems, *advice.about(parts)]

@@ -22,7 +22,7 @@ from pipeline.options import (
     options_of,
     taking,
 )
-from pipeline.replies import answer_with, on_a_terminal
+from pipeline.replies import answer_with, ask, on_a_terminal
 
 _LOCK = click.option(
     "--lock",
@@ -39,7 +39,8 @@ _LOCK = click.option(
 @taking(JSON, OUTPUT)
 def show(target: Path, job: str, as_json: bool, **options: Any) -> int:
     """Print a job's whole story: its request, every event with its time, what the server answered."""
-    answer_with(as_json, documents.show_document, stories.show, aftercare.show(target, options_of(**options), job))
+    found = anyio.run(aftercare.show, target, options_of(**options), job)
+    answer_with(as_json, documents.show_document, stories.show, found)
     return 0
 
 
@@ -58,7 +59,7 @@ def resolve(
         raise click.UsageError("adopt takes the id of a video, and nothing else does")
     chosen = options_of(**options)
     if job is None or answer is None:
-        found, command = resolving.questions(target, chosen, job), command_line("resolve", target, chosen)
+        found, command = anyio.run(resolving.questions, target, chosen, job), command_line("resolve", target, chosen)
         answer_with(as_json, documents.questions_document, stories.questions, found, command)
         return 0
     work = partial(resolving.resolve, target, chosen, job, Answer(answer), video_id, confirm=_confirm_once_more)
@@ -71,7 +72,7 @@ def resolve(
 @_LOCK
 def verify(target: Path, as_json: bool, lock_file: Path | None, **options: Any) -> int:
     """Read every finished video again and compare it with the ledger, and with the manifest's lock. Asks no server."""
-    found = aftercare.verify(target, options_of(**options), lock_file)
+    found = anyio.run(aftercare.verify, target, options_of(**options), lock_file)
     answer_with(as_json, documents.verify_document, stories.verify, found)
     return found.exit_code
 
@@ -154,7 +155,7 @@ def clean(manifest: Path, orphans: bool, as_json: bool, **options: Any) -> int:
     if orphans:
         found = anyio.run(partial(selecting.clean, manifest, chosen, confirm=_confirm_deleting))
     else:
-        found = selecting.orphans(manifest, chosen)
+        found = anyio.run(selecting.orphans, manifest, chosen)
     answer_with(as_json, handover.clean_document, handover.clean, found)
     return 0
 
@@ -164,7 +165,7 @@ def clean(manifest: Path, orphans: bool, as_json: bool, **options: Any) -> int:
 @_LOCK
 def lock(manifest: Path, as_json: bool, lock_file: Path | None, **options: Any) -> int:
     """Pin requests, images, models and the hashes of finished videos in a file beside the manifest."""
-    found = locking.lock(manifest, options_of(**options), lock_file)
+    found = anyio.run(locking.lock, manifest, options_of(**options), lock_file)
     answer_with(as_json, handover.locked_document, handover.locked, found)
     return 0
 
@@ -173,14 +174,14 @@ def _confirm_deleting(asked: selecting.Orphans) -> bool:
     if not on_a_terminal():
         return False
     handover.clean(render.terminal(stderr=True), asked)
-    return click.confirm("Delete these?", default=False, err=True)
+    return ask("Delete these?")
 
 
 def _confirm_once_more(asked: resolving.Spending) -> bool:
     if not on_a_terminal():
         return False
     stories.spending(render.terminal(stderr=True), asked)
-    return click.confirm("Pay once more?", default=False, err=True)
+    return ask("Pay once more?")
 
 
 COMMANDS = (show, resolve, verify, rebuild, audit, retry, reject, pick, clean, lock)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline import __version__, locks, pinning, starter
+from pipeline.blocking import in_a_thread
 from pipeline.ledger import reading
 from pipeline.ledger.reading import Entry
 from pipeline.pinning import Pinned
@@ -26,6 +27,7 @@ class Locked:
     changed: bool
 
 
+@in_a_thread
 def lock(manifest: Path, options: Options, file: Path | None) -> Locked:
     """Write the lock of a manifest, beside it or into ``file``. Jobs that are not done are pinned without a video.
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import anyio
 import click
 
 from pipeline import __version__, annotations, authoring, commands, documents, render, summary
@@ -25,7 +26,7 @@ from pipeline.replies import answer_with, print_json
 @click.argument("manifest", default=Path("callsheet.yaml"), metavar="[FILE]", type=click.Path(path_type=Path))
 def init(manifest: Path) -> int:
     """Write a first manifest (callsheet.yaml), and the schema for editors beside it. Overwrites no manifest."""
-    render.begun(render.terminal(stderr=False), manifest, authoring.begin(manifest))
+    render.begun(render.terminal(stderr=False), manifest, anyio.run(authoring.begin, manifest))
     return 0
 
 
@@ -35,7 +36,7 @@ def init(manifest: Path) -> int:
 def validate(manifests: tuple[Path, ...], form: str | None, as_json: bool, fix: bool, **options: Any) -> int:
     """Check manifests. Shows every mistake, sends nothing."""
     form = format_of(form, as_json=as_json)
-    found = (authoring.fix if fix else authoring.check)(manifests, options_of(**options))
+    found = anyio.run(authoring.fix if fix else authoring.check, manifests, options_of(**options))
     render.differences(render.terminal(stderr=form != "text"), found.differences)
     if form == "json":
         print_json(summary.problems_document(found.problems))
@@ -60,7 +61,7 @@ def explain(what: str | None, job: str | None, as_json: bool, **options: Any) ->
     if job is not None:
         if what is None:
             raise click.UsageError("--job needs the manifest that the job is in")
-        found = authoring.explain(Path(what), job, options_of(**options))
+        found = anyio.run(authoring.explain, Path(what), job, options_of(**options))
         answer_with(as_json, documents.explain_document, render.explained, found)
     elif as_json or (what and Path(what).is_file()):
         raise click.UsageError("a manifest and --json go with --job")

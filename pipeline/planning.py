@@ -6,26 +6,32 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipeline import origins, planfiles
+from pipeline.blocking import in_a_thread
 from pipeline.clearing import saved_plan, with_plan
 from pipeline.errors import UsageError
+from pipeline.files import Source
 from pipeline.plan import Item
 from pipeline.preparation import Options, Prepared, prepare
 from pipeline.profile import address
 from pipeline.saved import Places
 
 
-def plan(manifest: Path, options: Options, *, save: Path | None = None) -> Prepared:
+@in_a_thread
+def plan(manifest: Source, options: Options, *, save: Path | None = None) -> Prepared:
     """Return what ``run`` would do with the same options, and save it where that is asked for.
 
-    Needs no key and no network, and writes nothing else.
+    Needs no key and no network, and writes nothing else. Raises ManifestError for mistakes in the manifest, UsageError
+    for options that do not fit it, LedgerError for a ledger that cannot be read.
     """
+    if save is not None and not isinstance(manifest, Path):
+        raise UsageError("a plan that is saved names its manifest's file: write the manifest into one")
     prepared = prepare(manifest, options)
     try:
         url = address(prepared.loaded.profile, options.base_url, os.environ, allow_http=options.allow_http)
     except UsageError:  # a run says so, when somebody has to know
         url = None
     prepared = replace(prepared, address=url)
-    if save is not None:
+    if save is not None and isinstance(manifest, Path):
         planfiles.save(save, saved_plan(manifest, save, options, prepared))
     return prepared
 

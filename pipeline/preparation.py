@@ -19,7 +19,7 @@ from pipeline.campaign import Campaign
 from pipeline.costs import Account, Agreed, Estimate, Kind, estimate
 from pipeline.decisions import may_be_sent_again
 from pipeline.errors import UsageError
-from pipeline.files import Loaded
+from pipeline.files import Loaded, Source
 from pipeline.images import Image
 from pipeline.jobs import DOUBTFUL, GONE, Job, Spec, State
 from pipeline.ledger import reading
@@ -142,7 +142,14 @@ class Prepared:
         return not self.cost.is_free and not agreed.covers(self.asks_for, and_above=ask_above, unknown=unknown)
 
 
-def prepare(manifest: Path, options: Options) -> Prepared:
+def checked(manifest: Source, options: Options) -> Loaded:
+    """Return the checked manifest, whole whatever is selected. Raises ManifestError with all of its problems."""
+    loaded = files.load(manifest, variables=options.variables, profiles=options.profiles)
+    selection(loaded.specs, options)
+    return loaded
+
+
+def prepare(manifest: Source, options: Options) -> Prepared:
     """Return what ``run`` would do with the same options. Needs no key and no network, and writes nothing."""
     remembered = remembering(options)
     loaded = files.load(manifest, variables=options.variables, profiles=options.profiles, remembered=remembered)

@@ -1,6 +1,7 @@
 """What every command answers with: a document for programs, or words for people; and how it asks before it spends."""
 
 import json
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -28,12 +29,21 @@ def on_a_terminal() -> bool:
     return sys.stdin is not None and sys.stderr is not None and sys.stdin.isatty() and sys.stderr.isatty()
 
 
+def ask(question: str) -> bool:
+    """Ask at the terminal. A Ctrl-C answers at once, also within an event loop, which would keep it for later."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return click.confirm(question, default=False, err=True)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def confirm(prepared: Prepared) -> bool | None:
     """Show what would be spent, and ask; None where nobody is at a terminal."""
     if not on_a_terminal():
         return None
     plans.show(render.terminal(stderr=True), prepared)
-    return click.confirm("Spend this?", default=False, err=True)
+    return ask("Spend this?")
 
 
 def planned(manifest: Path | None, plan: Path | None, options: Options) -> tuple[Path, Options]:

@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import BinaryIO
 from urllib.parse import quote_from_bytes
 
+from pipeline.blocking import checkpoint, in_a_thread
 from pipeline.campaign import Campaign
 from pipeline.custody import Custody
 from pipeline.errors import StorageError
@@ -54,6 +55,7 @@ class Reported:
     note: str | None
 
 
+@in_a_thread
 def report(target: Path, options: Options, to: Path | None) -> Reported:
     """Write the page, whole or not at all, and return what is in it.
 
@@ -111,7 +113,8 @@ def _footage(campaign: Campaign, beside: Path, files: Mapping[str, str]) -> tupl
     shelf = campaign.folder / THUMBNAILS
     with ExitStack() as stack:
         kept = {name: stack.enter_context(Custody(campaign.folder, name)) for name in (FOLDER, REJECTED)}
-        pool = stack.enter_context(ThreadPoolExecutor(os.cpu_count()))
+        pool = ThreadPoolExecutor(os.cpu_count())
+        stack.callback(pool.shutdown, cancel_futures=True)
         look = partial(_look, kept, campaign.folder, beside)
         here = dict(zip(files, pool.map(look, files), strict=True))
         if posters is not None:
@@ -121,6 +124,7 @@ def _footage(campaign: Campaign, beside: Path, files: Mapping[str, str]) -> tupl
                     shelf.mkdir(exist_ok=True)
             develop = partial(_developed, kept, shelf, posters.poster)
             for path, picture in zip(wanted, pool.map(develop, wanted, [files[path] for path in wanted]), strict=True):
+                checkpoint()
                 if picture is not None:
                     here[path] = Footage(path, here[path].url, posters.data_url(picture))
     return here, note

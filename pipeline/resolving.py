@@ -19,7 +19,7 @@ from typing import Any
 
 from pipeline import answers
 from pipeline.answers import WAITING, Answer, Question
-from pipeline.blocking import in_threads
+from pipeline.blocking import in_a_thread, in_threads
 from pipeline.campaign import Campaign
 from pipeline.client import SUBMIT_DEADLINE
 from pipeline.decisions import Moment, next_action
@@ -71,6 +71,7 @@ class Spending:
     currency: str | None
 
 
+@in_a_thread
 def questions(target: Path, options: Options, word: str | None = None) -> Questions:
     """Return the jobs that wait for a person, or the one that this word names.
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import anyio
 import click
 
 from pipeline import delivery, documents, handouts, render, reporting, sharding, stories
@@ -44,7 +45,7 @@ def export(
     called = dict(_pair(text) for text in renames)
     wanted = Wanted(form, to, splits(shares) if shares else ONE, shards, called, licence, picked, quick)
     with handouts.counting(render.terminal(stderr=True)) as observe:
-        found = delivery.export(target, options_of(**options), wanted, observe)
+        found = anyio.run(delivery.export, target, options_of(**options), wanted, observe)
     answer_with(as_json, handouts.export_document, handouts.export, found)
     return found.exit_code
 
@@ -59,7 +60,8 @@ def export(
 )
 def report(target: Path, as_json: bool, to: Path | None, **options: Any) -> int:
     """Make one page of the campaign: a contact sheet that plays, each job's story, charts. Also while it runs."""
-    answer_with(as_json, documents.report_document, stories.report, reporting.report(target, options_of(**options), to))
+    found = anyio.run(reporting.report, target, options_of(**options), to)
+    answer_with(as_json, documents.report_document, stories.report, found)
     return 0
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import choices, rejections
-from pipeline.blocking import in_threads
+from pipeline.blocking import in_a_thread, in_threads
 from pipeline.campaign import Campaign
 from pipeline.choices import Choice, Verb
 from pipeline.errors import UsageError
@@ -176,6 +176,7 @@ async def pick(target: Path, options: Options, words: Sequence[str], *, undo: bo
     return held.marked(Verb.PICK, choice, marks, None)
 
 
+@in_a_thread
 def orphans(manifest: Path, options: Options) -> Orphans:
     """Return the finished jobs that the manifest, as it is now, does not ask for, and what is there of their files.
 
@@ -205,13 +206,13 @@ async def clean(manifest: Path, options: Options, *, confirm: Callable[[Orphans]
 
     Raises UsageError where it was not confirmed; LedgerLocked where a run holds the campaign.
     """
-    found = orphans(manifest, options)
+    found = await orphans(manifest, options)
     if not found.orphans:
         return found
     if not (options.yes or confirm(found)):
         raise UsageError("deleting was not confirmed; nothing was deleted. Confirm with --yes")
     with _holding(manifest, options) as held:
-        now = orphans(manifest, options)  # again: a run may have ended between
+        now = await orphans(manifest, options)  # again: a run may have ended between
         confirmed = {_key(one.job) for one in found.orphans}
         gone, kept, outputs, by = [], list(now.kept), held.campaign.outputs, person()
         for one in now.orphans:

@@ -12,6 +12,7 @@ from pipeline.doctor import clear, examine, kept_manifest, render_clip, write_dr
 from pipeline.options import ADDRESS, JSON, OUTPUT, PROFILE, options_of, taking
 from pipeline.progress import progress_on
 from pipeline.replies import answer_with, confirm
+from pipeline.supervision import ENDING
 
 
 @click.command()
@@ -40,11 +41,11 @@ def doctor(provider: str | None, as_json: bool, write: Path | None, spend: bool,
         starter.refuse_to_replace(write)
     found = anyio.run(examine, provider, chosen)
     if spend and found.exit_code == 0:
-        cleared = clear(found, chosen, confirm=confirm)
+        cleared = anyio.run(partial(clear, found, chosen, confirm=confirm))
         if chosen.yes or not cleared.prepared.goes_beyond(cleared.prepared.agreed, chosen.ask_above):
             plans.show(console, cleared.prepared)
         with progress_on(console) as progress:
-            found, end = anyio.run(partial(render_clip, found, cleared, progress=progress))
+            found, end = anyio.run(partial(render_clip, found, cleared, progress=progress, ending=ENDING))
         render.ended(console, end, kept_manifest(cleared), {})
     elif spend:
         render.failure(console, "no clip is rendered before the problems are solved")

@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from dataclasses import dataclass
 
 import anyio
@@ -32,6 +32,10 @@ class Telling:
         return gauges
 
 
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""The signals that end a command."""
+
+
 async def attended(
     work: Callable[[], Awaitable[None]],
     signals: Signals,
@@ -39,8 +43,9 @@ async def attended(
     *,
     gauges: Callable[[], Gauges],
     grace: float,
+    ending: Collection[signal.Signals],
 ) -> int | None:
-    """Do the work; return the signal that ended it early, if one did.
+    """Do the work; return the signal that ended it early, if one of the ``ending`` did.
 
     ``gauges`` says at each beat what it is at. ``grace``: seconds that POSTs and downloads in flight get after a
     signal. A POST that has no answer then is in doubt, and its intent is on disk.
@@ -48,7 +53,8 @@ async def attended(
     received: list[int] = []
     try:
         async with anyio.create_task_group() as group:
-            group.start_soon(_heed_signals, signals, progress, received, grace)
+            if ending:
+                group.start_soon(_heed_signals, ending, signals, progress, received, grace)
             group.start_soon(_beat, progress, gauges)
             await work()
             group.cancel_scope.cancel()
@@ -77,15 +83,17 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
         yield error
 
 
-async def _heed_signals(signals: Signals, progress: Progress, received: list[int], grace: float) -> None:
+async def _heed_signals(
+    ending: Collection[signal.Signals], signals: Signals, progress: Progress, received: list[int], grace: float
+) -> None:
     """On a signal, end the run but for POSTs in flight; on a second one, or after the grace, leave at once.
 
     Outside the scope that it cancels: a receiver inside would die with it, and the next Ctrl-C would kill a POST.
     """
-    ending = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+    heeded = set(ending)
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # nohup
-        ending.discard(signal.SIGHUP)
-    with anyio.open_signal_receiver(*ending) as numbers:
+        heeded.discard(signal.SIGHUP)
+    with anyio.open_signal_receiver(*heeded) as numbers:
         iterator = aiter(numbers)
         received.append(await anext(iterator))
         progress.stopping(signals.leave(grace * 0.8))  # a download that is given up still has to tidy up

@@ -79,7 +79,6 @@ ACROSS = {
     ("aftercare", "resolving"),
     ("locks", "preparation"),
     ("selecting", "resolving"),
-    ("authoring", "commands"),
     ("doctor", "authoring"),
     ("doctor", "commands"),
     ("cli", "options"),

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import anyio
 import pytest
 from browser.campaign import SHOTS, shoot
 from browser.histories import account, hostile
@@ -60,7 +61,9 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Pages:
     }
     for name, told in made.items():
         (folder / f"{name}.html").write_text(html(told), "utf-8")
-    return Pages(Path(report(campaign, Options(), None).page), **{name: folder / f"{name}.html" for name in made})
+    return Pages(
+        Path(anyio.run(report, campaign, Options(), None).page), **{name: folder / f"{name}.html" for name in made}
+    )
 
 
 @pytest.fixture(scope="module")

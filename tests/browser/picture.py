@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import anyio
 from PIL import Image
 
 sys.path[0] = str(Path(__file__).resolve().parents[1])
@@ -32,7 +33,7 @@ def film(spec: Spec) -> bytes:
 def main(picture: Path, folder: Path) -> None:
     if not (folder / "ledger.db").exists():
         campaign.shoot(folder, campaign.SHOTS, film, name="low-tide", budget=25, gap=7)
-    page = Path(report(folder, Options(), None).page)
+    page = Path(anyio.run(report, folder, Options(), None).page)
     with chromium.browser() as browser:
         view = browser.new_context(
             viewport={"width": 1280, "height": 1200}, color_scheme="light", offline=True

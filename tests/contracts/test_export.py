@@ -86,7 +86,7 @@ def names(folder: Path) -> list[str]:
 
 
 def exported(campaign: Path, form: str, to: Path, *select: str, **wanted: Any) -> Exported:
-    return export(campaign, Options(select=select), Wanted(form, to, **wanted))
+    return anyio.run(export, campaign, Options(select=select), Wanted(form, to, **wanted))
 
 
 def rows_of(form: str, found: dict[str, bytes]) -> list[dict[str, Any]]:
@@ -544,6 +544,7 @@ def test_without_a_ledger_nothing_is_made(tmp_path: Path) -> None:
 
 DIES = """\
 import os, resource, signal, sys
+import anyio
 from pathlib import Path
 from pipeline.custody import Clip
 from pipeline.delivery import Wanted, export
@@ -556,14 +557,15 @@ campaign = Path(sys.argv[1])
 
 def dies(step):
     steps = iter(range(step))
-    export(campaign, Options(), Wanted(form, made), lambda videos: next(steps, None) is None and os._exit(9))
+    count = lambda videos: next(steps, None) is None and os._exit(9)
+    anyio.run(export, campaign, Options(), Wanted(form, made), count)
 
 
 def fills_the_disk(size):
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     full = lambda videos: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
     try:
-        export(campaign, Options(), Wanted(form, made), full)
+        anyio.run(export, campaign, Options(), Wanted(form, made), full)
     except StorageError:
         beside = [name for name in os.listdir(made.parent) if name.startswith(".")]
         os._exit(5 if not beside else 6)

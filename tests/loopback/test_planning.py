@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
@@ -318,10 +319,12 @@ def test_what_is_marked_while_the_question_stands_is_not_paid_for_by_the_answer(
 
     def confirm(prepared: Prepared) -> bool:
         assert prepared.cost.cost == pytest.approx(0.4)
-        assert call(folder, "reject", "spring.yaml", "fox", "owl").returncode == 0  # in a second terminal
+        with ThreadPoolExecutor() as second_terminal:
+            rejected = second_terminal.submit(call, folder, "reject", "spring.yaml", "fox", "owl").result()
+        assert rejected.returncode == 0, rejected.stderr
         return True
 
-    cleared = commands.cleared(folder / "spring.yaml", options, confirm=confirm)
+    cleared = anyio.run(partial(commands.cleared, folder / "spring.yaml", options, confirm=confirm))
     with pytest.raises(UsageError, match="since you were asked"):
         anyio.run(partial(commands.run, cleared, progress=Progress()))
     assert len(bill) == 2

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+import anyio
 import pytest
 from gateway import ENVIRONMENT, Ended, call, gateway, simulator
 from jsonschema import Draft202012Validator
@@ -61,7 +62,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, 
     def meddle(method: str, path: str, act: Callable[[], Any]) -> Any:
         if path.endswith("/content") and not during:
             page = folder / "during.html"
-            report(folder / "outputs" / "trip", Options(), page)
+            anyio.run(report, folder / "outputs" / "trip", Options(), page)
             during.append(data_of(page))
         return act()
 

@@ -45,7 +45,7 @@ def expand(found: Manifest, rules: RequestRules, schema: Any, tables: Mapping[st
         read = read_table(tables[name], file=name) if name in tables else None
         return read if isinstance(read, Table) else None
 
-    return expansion.expand(found, rules, schema, tables=table, images=no_image)
+    return expansion.expand(found, rules, schema, tables=table, images=no_image, turn=lambda: None)
 
 
 def read_table(text: str, *, file: str) -> Table | list[Problem]:

@@ -1,0 +1,162 @@
+"""The verbs inside a program that is not ours: it cancels them, has its own signals, its own threads."""
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.from_thread
+import pytest
+from gateway import Answer, Bill, Gateway, gateway, simulator
+
+from pipeline import commands, reporting
+from pipeline.blocking import Left, checkpoint, in_a_thread
+from pipeline.delivery import Wanted, export
+from pipeline.errors import UsageError
+from pipeline.events import Accepted, Event, Intended
+from pipeline.jobs import DOUBTFUL, Job
+from pipeline.onlookers import Progress
+from pipeline.planning import plan
+from pipeline.preparation import Options
+from pipeline.providers import Profiles
+
+PROFILE = """\
+name: quick
+title: Quick
+base_url: http://127.0.0.1:9/v1
+auth: { scheme: none }
+request: { schema: sora-request.schema.json, defaults: { model: sora-2, size: 1280x720, seconds: "4" } }
+poll: { first: 0.05, interval: 0.05, slowest: 0.1 }
+limits: { requests_per_minute: 6000, max_in_flight: 3, polls_per_second: 50, downloads: 4 }
+price: { currency: USD, per_second: { sora-2: 0.1 } }
+"""
+MANIFEST = {
+    "version": 1,
+    "name": "trip",
+    "provider": "quick",
+    "jobs": [{"id": f"shot-{number}", "prompt": f"A fox, number {number}"} for number in range(8)],
+}
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Gateway]:
+    with simulator(tmp_path / "bill.db") as upstream, gateway(upstream.removesuffix("/v1")) as front:
+        yield front
+
+
+@pytest.fixture
+def options(tmp_path: Path, server: Gateway) -> Options:
+    (tmp_path / "quick.yaml").write_text(PROFILE)
+    profiles = Profiles(file=tmp_path / "quick.yaml")
+    return Options(output=tmp_path / "outputs", base_url=server.url, yes=True, profiles=profiles)
+
+
+async def cancelled_at(event: type[Event], options: Options) -> None:
+    """Run until a job has had this event, and then cancel the run."""
+    with anyio.CancelScope() as scope:
+
+        class Cancelling(Progress):
+            def observe(self, before: Job, now: Event, after: Job) -> None:
+                if isinstance(now, event):
+                    scope.cancel()
+
+        cleared = await commands.cleared(MANIFEST, options)
+        await commands.run(cleared, progress=Cancelling())
+    assert scope.cancelled_caught
+
+
+@pytest.mark.parametrize("event", [Intended, Accepted])
+async def test_a_run_that_is_cancelled_loses_no_answer_and_the_next_one_goes_on(
+    tmp_path: Path, server: Gateway, options: Options, event: type[Event]
+) -> None:
+    def slowly(method: str, path: str, act: Callable[[], Answer]) -> Answer:
+        answer = act()
+        time.sleep(0.2 if method == "POST" else 0)
+        return answer
+
+    server.meddle = slowly
+    await cancelled_at(event, options)
+    sent, bill = [one for one in server.seen if one[0] == "POST"], Bill(tmp_path / "bill.db")
+    found = await commands.status(tmp_path / "outputs/trip", options)
+    assert 0 < len(sent) == len(bill) < 8
+    assert sum(job.video_id is not None for job in found.jobs) == len(bill), "every answer is on record"
+    assert not any(job.state in DOUBTFUL for job in found.jobs)
+    ended = await commands.run(await commands.cleared(MANIFEST, options))
+    assert (ended.exit_code, len(bill)) == (0, 8)
+
+
+def test_a_run_leaves_signals_alone_and_works_in_any_thread(tmp_path: Path, server: Gateway, options: Options) -> None:
+    before, seen, ended = signal.getsignal(signal.SIGINT), [], []
+
+    class Looking(Progress):
+        def observe(self, *_: Any) -> None:
+            seen.append(signal.getsignal(signal.SIGINT))
+
+    async def run() -> None:
+        ended.append(await commands.run(await commands.cleared(MANIFEST, options), progress=Looking()))
+
+    thread = threading.Thread(target=partial(anyio.run, run))
+    thread.start()
+    thread.join()
+    assert ended[0].exit_code == 0
+    assert set(seen) == {before}
+
+
+def test_an_export_that_is_cancelled_leaves_nothing(tmp_path: Path, options: Options) -> None:
+    campaign, wanted = tmp_path / "outputs/trip", Wanted("videofolder", tmp_path / "made")
+    left = threading.Event()
+
+    async def cancelled() -> None:
+        await commands.run(await commands.cleared(MANIFEST, options))
+        with anyio.CancelScope() as scope:
+
+            def cancel(videos: int) -> None:
+                if videos == 2:
+                    anyio.from_thread.run_sync(scope.cancel)
+                    left.wait(10)
+
+            await export(campaign, options, wanted, cancel)
+        assert scope.cancelled_caught
+        assert list(tmp_path.glob(".*"))  # noqa: ASYNC240  # it is at work still
+        left.set()
+
+    anyio.run(cancelled)
+    deadline = time.monotonic() + 20
+    while list(tmp_path.glob(".*")):
+        assert time.monotonic() < deadline, "nobody tidies up"
+        time.sleep(0.01)
+    assert not (tmp_path / "made").exists()
+    assert anyio.run(export, campaign, options, wanted).placed
+    assert anyio.run(reporting.report, campaign, options, None).videos == 8
+
+
+async def test_a_plan_of_a_value_cannot_be_saved(tmp_path: Path, options: Options) -> None:
+    with pytest.raises(UsageError, match="names its manifest's file"):
+        await plan(MANIFEST, options, save=tmp_path / "plan.json")
+    assert (await plan(MANIFEST, options)).cost.jobs == 8
+
+
+async def test_who_has_left_is_not_worked_for() -> None:
+    begun, ended = threading.Event(), threading.Event()
+
+    @in_a_thread
+    def work() -> None:
+        begun.set()
+        try:
+            while True:
+                checkpoint()
+        except Left:
+            ended.set()
+            raise
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(work)
+        await anyio.to_thread.run_sync(begun.wait)
+        group.cancel_scope.cancel()
+    await anyio.to_thread.run_sync(ended.wait, 10)
+    assert ended.is_set()
+    checkpoint()  # where nobody waits, nobody can leave
