@@ -3,16 +3,19 @@
 This is the short form. The long one, of the real command with SQLite's own writes, is ``python tests/disk power-cut``.
 """
 
+import hashlib
 import json
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 from disk.failing_world import rescue_recorded
 from disk.operations import Created, FolderMade, Operation, Recorded, Recording
-from disk.platter import Disk, State
+from disk.platter import Content, Disk, State
 from disk.powercut import cut_everywhere, needed_syncs
-from disk.promises import Heard, Promises
+from disk.promises import Heard, Promises, below
 from disk.recording import recorded
 from disk.server import manifest, serving
 from disk.staging import BEFORE
@@ -21,6 +24,7 @@ from disk.takes import Take, after_a_cut, after_a_kill, first_take, lay_out, sna
 from pipeline.cli import main
 
 CAMPAIGN = "outputs/trip"
+VIDEO = "videos/city-t1/take 1.mp4"
 RENAMED = ["a folder's name", "and the one's in it", "sidecar", "folder"]
 
 
@@ -86,9 +90,14 @@ def recorded_command(folder: Path, before: State, takes: int) -> list[Operation]
     home = folder.resolve() / "home"
     lay_out(before, home)
     path = manifest(folder, [{"id": "city", "prompt": "A city", "takes": takes}])
+    with serving(folder) as server:
+        return _recorded(home, before, "run", str(path), "--base-url", server.url)
+
+
+def _recorded(home: Path, before: State, *command: str) -> list[Operation]:
     disk, log = Disk(before), list[Operation]()
-    with serving(folder) as server, recorded(home, disk, log.append):
-        assert main(["run", str(path), "--base-url", server.url, "--output", str(home / "outputs")]) == 0
+    with recorded(home, disk, log.append):
+        assert main([*command, "--output", str(home / "outputs")]) == 0
     for operation in log:
         disk.apply(operation)
     assert disk.now() == snapshot(home), "the recording has missed something"
@@ -138,3 +147,50 @@ def test_what_was_rescued_outlives_a_power_cut(scratch: Path, journal: bool) -> 
         file = state.get("ledger.rescue.jsonl")
         assert file is not None
         assert {json.loads(line)["video_id"] for line in file.data.splitlines() if line} == rescued
+
+
+@dataclass
+class Sent:
+    """A witness of a video that is sent back: it has its name until that is on record, and is in rejected/ since."""
+
+    sha256: str
+    may: bool = False
+    must: bool = False
+
+    def heed(self, operation: Operation) -> bool:
+        self.may |= isinstance(operation, Recording)
+        self.must |= isinstance(operation, Recorded)
+        return isinstance(operation, Recording | Recorded)
+
+    def broken(self, state: State) -> Iterator[str]:
+        inside = below(state, CAMPAIGN)
+        whole = {PurePosixPath(path) for path, content in inside.items() if content and content.sha256 == self.sha256}
+        told = {path for path in whole if self._is_told(inside.get(str(path.with_suffix(".json"))))}
+        if not self.must and PurePosixPath(VIDEO) not in told:
+            yield "it is done as far as anybody knows, and its file or sidecar is gone"
+        if self.may and not any(path.parts[0] == "rejected" for path in told):
+            yield "it was sent back, and is not in rejected/, or its sidecar is not"
+
+    def _is_told(self, sidecar: Content | None) -> bool:
+        try:
+            return sidecar is not None and json.loads(sidecar.data)["sha256"] == self.sha256
+        except ValueError:
+            return False
+
+
+def test_a_video_that_is_sent_back_outlives_a_power_cut_at_any_instant(tmp_path: Path) -> None:
+    before: State = {"outputs": None, CAMPAIGN: None}
+    recorded_command(tmp_path, before, takes=1)
+    home = tmp_path.resolve() / "home"
+    before = snapshot(home)
+    sha256 = hashlib.sha256((home / CAMPAIGN / VIDEO).read_bytes()).hexdigest()
+    log = _recorded(home, before, "reject", str(tmp_path / "trip.yaml"), "city")
+
+    def again() -> tuple[Disk, Sent]:
+        return Disk(before), Sent(sha256)
+
+    found = cut_everywhere(log, *again())
+    assert found.broken == []
+    assert found.states > 10
+    needed, _ = needed_syncs(log, again)
+    assert len(needed) >= len(["the file's name in rejected/", "rejected/ itself", "sidecar"])
