@@ -45,6 +45,27 @@ Answer = tuple[int, bytes, dict[str, str]] | None
 """Status, body and headers; None hangs up without a word."""
 
 
+PLAIN: Mapping[str, Any] = {
+    "name": "plain",
+    "title": "Plain",
+    "base_url": "http://127.0.0.1:9/v1",
+    "auth": {"scheme": "none"},
+    "request": {
+        "schema": "sora-request.schema.json",
+        "defaults": {"model": "sora-2", "size": "1280x720", "seconds": "4"},
+    },
+    "poll": {"first": 0.1, "interval": 0.1, "slowest": 0.5},
+    "limits": {"requests_per_minute": 6000, "max_in_flight": 20, "polls_per_second": 50, "downloads": 4},
+    "price": {"currency": "USD", "per_second": {"sora-2": 0.1}},
+}
+KEYED = {"auth": {"scheme": "bearer", "env": ["PLAIN_KEY"]}}
+
+
+def plain(**fields: Any) -> str:
+    """The profile of a server that promises nothing, at ten cents a second, but for these fields. JSON is YAML."""
+    return json.dumps({**PLAIN, **fields})
+
+
 def call(folder: Path, *arguments: str, **environment: str) -> Ended:
     """Run the command to its end: in this process, where it needs no second to begin."""
     said, complained = StringIO(), StringIO()

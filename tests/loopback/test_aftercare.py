@@ -20,6 +20,7 @@ import anyio
 import pytest
 from gateway import (
     ENVIRONMENT,
+    KEYED,
     Bill,
     Ended,
     Gateway,
@@ -29,6 +30,7 @@ from gateway import (
     gateway,
     hears_nothing,
     loses_the_answers,
+    plain,
     posted,
     simulator,
     start,
@@ -55,19 +57,6 @@ jobs:
     prompt: The end
     seconds: "8"
 """
-#: A server that promises nothing, at ten cents a second.
-PLAIN = """\
-name: plain
-title: Plain
-base_url: http://127.0.0.1:9/v1
-auth: { scheme: none }
-request:
-  schema: sora-request.schema.json
-  defaults: { model: sora-2, size: 1280x720, seconds: "4" }
-poll: { first: 0.1, interval: 0.1, slowest: 0.5 }
-limits: { requests_per_minute: 6000, max_in_flight: 20, polls_per_second: 50, downloads: 4 }
-price: { currency: USD, per_second: { sora-2: 0.1 } }
-"""
 NOWHERE = "http://127.0.0.1:9/v1"
 DONE = ["finale#1", "shot-1#1", "shot-2#1"]
 
@@ -75,9 +64,9 @@ DONE = ["finale#1", "shot-1#1", "shot-2#1"]
 def lay_out(folder: Path) -> None:
     (folder / "trip.yaml").write_text(MANIFEST)
     (folder / "prompts.txt").write_text("A fox\nA crow\n")
-    (folder / "plain.yaml").write_text(PLAIN)
-    (folder / "lists.yaml").write_text(PLAIN + "abilities: { list: true }\n")
-    (folder / "locked.yaml").write_text(PLAIN.replace("{ scheme: none }", "{ scheme: bearer, env: [PLAIN_KEY] }"))
+    (folder / "plain.yaml").write_text(plain())
+    (folder / "lists.yaml").write_text(plain(abilities={"list": True}))
+    (folder / "locked.yaml").write_text(plain(**KEYED))
 
 
 @pytest.fixture
@@ -610,8 +599,8 @@ def test_the_right_id_is_adopted_and_fetched_for_nothing(held: Path, server: Gat
 
 
 def test_what_is_held_is_looked_for_only_where_it_may_be(held: Path, server: Gateway, bill: Bill) -> None:
-    locked = PLAIN.replace("{ scheme: none }", "{ scheme: bearer, env: [PLAIN_KEY] }")
-    (held / "both.yaml").write_text(f"{locked}abilities: {{ list: true }}\ndoubt: {{ settle: 1, between: 0.5 }}\n")
+    both = plain(**KEYED, abilities={"list": True}, doubt={"settle": 1, "between": 0.5})
+    (held / "both.yaml").write_text(both)
     key = {"PLAIN_KEY": "another-key-of-somebody"}
     for url, words in ((server.url, "another key"), (NOWHERE, "was submitted to")):
         refused = run(held, url, "--resubmit-absent", profile="both.yaml", **key)

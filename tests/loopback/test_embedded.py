@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 import anyio.from_thread
 import pytest
-from gateway import Answer, Bill, Gateway, gateway, simulator
+from gateway import PLAIN, Answer, Bill, Gateway, gateway, plain, simulator
 
 from pipeline import commands, reporting
 from pipeline.blocking import Left, checkpoint, in_a_thread
@@ -24,20 +24,10 @@ from pipeline.planning import plan
 from pipeline.preparation import Options
 from pipeline.providers import Profiles
 
-PROFILE = """\
-name: quick
-title: Quick
-base_url: http://127.0.0.1:9/v1
-auth: { scheme: none }
-request: { schema: sora-request.schema.json, defaults: { model: sora-2, size: 1280x720, seconds: "4" } }
-poll: { first: 0.05, interval: 0.05, slowest: 0.1 }
-limits: { requests_per_minute: 6000, max_in_flight: 3, polls_per_second: 50, downloads: 4 }
-price: { currency: USD, per_second: { sora-2: 0.1 } }
-"""
 MANIFEST = {
     "version": 1,
     "name": "trip",
-    "provider": "quick",
+    "provider": "plain",
     "jobs": [{"id": f"shot-{number}", "prompt": f"A fox, number {number}"} for number in range(8)],
 }
 
@@ -50,8 +40,8 @@ def server(tmp_path: Path) -> Iterator[Gateway]:
 
 @pytest.fixture
 def options(tmp_path: Path, server: Gateway) -> Options:
-    (tmp_path / "quick.yaml").write_text(PROFILE)
-    profiles = Profiles(file=tmp_path / "quick.yaml")
+    (tmp_path / "plain.yaml").write_text(plain(limits={**PLAIN["limits"], "max_in_flight": 3}))
+    profiles = Profiles(file=tmp_path / "plain.yaml")
     return Options(output=tmp_path / "outputs", base_url=server.url, yes=True, profiles=profiles)
 
 

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from gateway import call, simulator, start
+from gateway import PLAIN, call, plain, simulator, start
 from rendered import assert_whole, lines
 
 MANIFEST = """\
@@ -14,23 +14,11 @@ jobs:
   - id: "shot-{{ row_number }}"
     from: prompts.txt
 """
-PLAIN = """\
-name: plain
-title: Plain
-base_url: http://127.0.0.1:9/v1
-auth: { scheme: none }
-request:
-  schema: sora-request.schema.json
-  defaults: { model: sora-2, size: 1280x720, seconds: "4" }
-poll: { first: 0.1, interval: 0.1, slowest: 0.5 }
-limits: { requests_per_minute: 600, max_in_flight: 20, polls_per_second: 50, downloads: 4 }
-price: { currency: USD, per_second: { sora-2: 0.1 } }
-"""
 
 
 def test_the_dataset_of_a_run_that_goes_on_is_whole(tmp_path: Path) -> None:
     (tmp_path / "trip.yaml").write_text(MANIFEST)
-    (tmp_path / "plain.yaml").write_text(PLAIN)
+    (tmp_path / "plain.yaml").write_text(plain(limits={**PLAIN["limits"], "requests_per_minute": 600}))
     (tmp_path / "prompts.txt").write_text("".join(f"Prompt {number % 4}\n" for number in range(8)))
     made = ["trip.yaml", "--format", "videofolder", "--to", "made", "--splits", "train=0.5,test=0.5", "--json"]
     counts = []

@@ -20,7 +20,7 @@ from typing import Any
 
 import anyio
 import pytest
-from gateway import Bill, Ended, Gateway, call, gateway, simulator
+from gateway import KEYED, PLAIN, Bill, Ended, Gateway, call, gateway, plain, simulator
 from jsonschema import Draft202012Validator
 from kill.failpoints import Failpoint, arm
 
@@ -42,19 +42,6 @@ jobs:
   - { id: fox, prompt: A fox, takes: 2 }
   - { id: finale, prompt: The end, seconds: "8" }
 """
-#: A server that promises nothing, at ten cents a second.
-PLAIN = """\
-name: plain
-title: Plain
-base_url: http://127.0.0.1:9/v1
-auth: { scheme: bearer, env: [PLAIN_KEY] }
-request:
-  schema: sora-request.schema.json
-  defaults: { model: sora-2, size: 1280x720, seconds: "4" }
-poll: { first: 0.1, interval: 0.1, slowest: 0.5 }
-limits: { requests_per_minute: 6000, max_in_flight: 20, polls_per_second: 50, downloads: 4 }
-price: { currency: USD, per_second: { sora-2: 0.1 } }
-"""
 VIDEOS = Path("outputs/trip/videos")
 PROFILE = ("--profile", "plain.yaml")
 #: Given to runs that may spend, and to nobody else.
@@ -63,8 +50,8 @@ KEY = {"PLAIN_KEY": "any-key-will-do"}
 
 def lay_out(folder: Path) -> None:
     (folder / "trip.yaml").write_text(MANIFEST)
-    (folder / "plain.yaml").write_text(PLAIN)
-    (folder / "lists.yaml").write_text(PLAIN + "abilities: { list: true }\n")
+    (folder / "plain.yaml").write_text(plain(**KEYED))
+    (folder / "lists.yaml").write_text(plain(**KEYED, abilities={"list": True}))
 
 
 @pytest.fixture(scope="module")
@@ -460,7 +447,8 @@ def test_what_is_not_done_is_pinned_by_its_request_alone(finished: Path) -> None
 
 def test_an_image_is_pinned_by_its_bytes(tmp_path: Path) -> None:
     lay_out(tmp_path)
-    edit(tmp_path / "plain.yaml", "request:\n", "request:\n  input_reference: { image: { as: base64 } }\n")
+    request = {**PLAIN["request"], "input_reference": {"image": {"as": "base64"}}}
+    (tmp_path / "plain.yaml").write_text(plain(**KEYED, request=request))
     edit(tmp_path / "trip.yaml", "prompt: The end", "prompt: The end, input_reference: still.png")
     (tmp_path / "still.png").write_bytes(still := png(b"one"))
     assert said_lock(tmp_path)["done"] == 0, "what was never run can be locked: its requests are"

@@ -15,7 +15,7 @@ from typing import Any
 
 import anyio
 import pytest
-from gateway import Bill, Gateway, call, gateway, hears_nothing, simulator
+from gateway import PLAIN, Bill, Gateway, call, gateway, hears_nothing, plain, simulator
 from jsonschema import Draft202012Validator
 
 from pipeline import commands, plans, providers, shipped
@@ -41,19 +41,11 @@ jobs:
   - { id: crow, prompt: Wave, tags: [dark] }
   - { id: bare, prompt: Nobody waves }
 """
-PROFILE = """\
-name: plain
-title: Plain
-base_url: http://127.0.0.1:9/v1
-auth: { scheme: none }
-request:
-  schema: sora-request.schema.json
-  defaults: { model: sora-2, size: 1280x720, seconds: "4" }
-  input_reference: { image: { as: base64 } }
-poll: { first: 0.1, interval: 0.1, slowest: 0.5 }
-limits: { requests_per_minute: 6000, max_in_flight: 20, polls_per_second: 50, downloads: 4 }
-price: { currency: USD, per_second: { sora-2: 0 } }
-"""
+
+
+def profile(images: Any = {"image": {"as": "base64"}}, **fields: Any) -> str:  # noqa: B006  # nobody changes it
+    price = {"currency": "USD", "per_second": {"sora-2": 0}}
+    return plain(request={**PLAIN["request"], "input_reference": images}, price=price, **fields)
 
 
 def image(text: str) -> Image:
@@ -77,8 +69,8 @@ class Onlooker(Progress):
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "trip.yaml").write_text(MANIFEST)
-    (tmp_path / "plain.yaml").write_text(PROFILE)
-    (tmp_path / "keyed.yaml").write_text(PROFILE + "abilities: { idempotency: true }\n")
+    (tmp_path / "plain.yaml").write_text(profile())
+    (tmp_path / "keyed.yaml").write_text(profile(abilities={"idempotency": True}))
     return tmp_path
 
 
@@ -248,10 +240,10 @@ def test_the_rules_of_a_profile_for_images(folder: Path) -> None:
         rules = providers.profile(name).request.input_reference
         assert (rules.image, rules.url) == (Travel("base64"), Travel("text"))
     silent = folder / "silent.yaml"
-    silent.write_text(PROFILE.replace("  input_reference: { image: { as: base64 } }\n", ""))
+    silent.write_text(plain())
     rules = providers.own_profile(silent).request.input_reference
     assert (rules.image, rules.url) == (None, None)
-    for wrong in ("{ image: base64 }", "{ image: { as: ftp } }", "{ url: maybe }", "{ file: true }", "yes"):
-        silent.write_text(PROFILE.replace("{ image: { as: base64 } }", wrong))
+    for wrong in ({"image": "base64"}, {"image": {"as": "ftp"}}, {"url": "maybe"}, {"file": True}, "yes"):
+        silent.write_text(profile(wrong))
         with pytest.raises(ManifestError):
             providers.own_profile(silent)
