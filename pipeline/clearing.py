@@ -174,9 +174,9 @@ def check_plan(saved: Saved, prepared: Prepared, options: Options) -> None:
     """Raise StalePlan where a run would do anything else than the saved plan says."""
     loaded, plan = prepared.loaded, prepared.plan
     names = saved.name, loaded.manifest.name
-    found = [] if names[0] == names[1] else [Difference(None, ("name",), *names)]
+    found = [] if names[0] == names[1] else [Difference(("name",), *names)]
     here = os.path.relpath(prepared.campaign.folder.absolute(), saved.folder)
-    found += [] if saved.campaign == here else [Difference(None, ("campaign",), saved.campaign, here)]
+    found += [] if saved.campaign == here else [Difference(("campaign",), saved.campaign, here)]
     now, words = _terms(prepared), prepared.record.words
     found += differences(saved, now, plan.items, plan.submissions, loaded.profile, words=words)
     if found:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pipeline.changes import changes
+from pipeline.changes import Change, changes
 from pipeline.errors import UsageError
 from pipeline.explaining import Source
 from pipeline.jobs import canonical_json
@@ -24,17 +24,11 @@ KIND = "callsheet-plan"
 _NOT_ONE = "is no plan that `callsheet plan --save` has written"
 
 
-class Difference(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Difference(Change):
     """A field that is another than in the saved plan, of a job or, without one, of the terms."""
 
-    job: str | None
-    path: tuple[str, ...]
-    old: Any
-    new: Any
-
-    @property
-    def field(self) -> str:
-        return ".".join(self.path)
+    job: str | None = None
 
 
 Places = Mapping[tuple[str, tuple[str, ...]], tuple[Source, ...]]
@@ -174,17 +168,17 @@ def differences(
     ``now`` are the terms, ``items`` all of the plan, ``submissions`` what it would submit. ``words``: how many
     approvals a job had when a person spoke last.
     """
-    found = [Difference(None, change.path, change.old, change.new) for change in changes(saved.terms, now)]
+    found = [Difference(change.path, change.old, change.new) for change in changes(saved.terms, now)]
     known, ahead = {item.name: item for item in items if item.spec}, {item.name: item for item in submissions}
     for job in saved.jobs:
         found += _of_job(job, known.get(job.job), profile, words)
-    found += [Difference(name, (), None, "submitted") for name in ahead if name not in saved.names]
+    found += [Difference((), None, "submitted", name) for name in ahead if name not in saved.names]
     # What is sent once more has another place in the order than it had, by the same plan.
     first = {job.job for job in saved.jobs if job.job in ahead and _approvals(ahead[job.job]) == job.approvals}
     before = [job.job for job in saved.jobs if job.job in first]
     coming = [name for name in ahead if name in first]
     other = next((pair for pair in zip(before, coming, strict=True) if pair[0] != pair[1]), None)
-    return found if other is None else [*found, Difference(None, ("order",), *other)]
+    return found if other is None else [*found, Difference(("order",), *other)]
 
 
 def _approvals(item: Item) -> int:
@@ -193,20 +187,20 @@ def _approvals(item: Item) -> int:
 
 def _of_job(job: SavedJob, item: Item | None, profile: Profile, words: Mapping[Key, int]) -> Iterator[Difference]:
     if item is None or item.spec is None:
-        yield Difference(job.job, (), "submitted", "not in the manifest")
+        yield Difference((), "submitted", "not in the manifest", job.job)
         return
     if item.fate is Fate.LEAVE:
-        yield Difference(job.job, (), "submitted", item.reason)
+        yield Difference((), "submitted", item.reason, job.job)
         return
     if item.fate is not Fate.SUBMIT and item.spec.request_hash == job.request_hash:
         return  # carried on since
     now = _saved_job(item, profile)
     old, new = (dict(one.request) | {"output": one.output, "price": one.price} for one in (job, now))
     for change in changes(old, new):
-        yield Difference(job.job, change.path, change.old, change.new)
+        yield Difference(change.path, change.old, change.new, job.job)
     # Whatever happened to it since: the plan has paid for it once.
     if item.job is not None and words.get((item.job.name, item.job.request_hash), 0) > job.approvals:
-        yield Difference(job.job, (), f"paid for {job.approvals + 1} times at the most", item.reason)
+        yield Difference((), f"paid for {job.approvals + 1} times at the most", item.reason, job.job)
 
 
 def carried_on(saved: Saved, items: Iterable[Item]) -> str | None:
