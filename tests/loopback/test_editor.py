@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from pipeline import shipped
@@ -156,7 +157,7 @@ def write(editor: Editor, tmp_path: Path) -> Write:
 
     def put(job: str) -> Path:
         path = tmp_path / "callsheet.yaml"
-        begin(path)
+        anyio.run(begin, path)
         modeline = path.read_text("utf-8").partition("\n")[0]
         path.write_text(f"{modeline}\nversion: 1\nname: a\nprovider: simulator\njobs:\n  - id: a\n{job}", "utf-8")
         editor.open(path)
@@ -179,7 +180,7 @@ def test_our_own_manifests_have_no_squiggles(editor: Editor, path: Path) -> None
 
 
 def test_a_manifest_that_was_just_begun_has_no_squiggles(editor: Editor, tmp_path: Path) -> None:
-    begin(tmp_path / "first.yaml")
+    anyio.run(begin, tmp_path / "first.yaml")
     editor.open(tmp_path / "first.yaml")
     assert editor.squiggles(tmp_path / "first.yaml") == []
 
