@@ -14,9 +14,10 @@ from rich.console import Console
 
 from pipeline import commands, plans, watching
 from pipeline.breakers import Stop
-from pipeline.clearing import Cleared
+from pipeline.clearing import Cleared, agreed_to_more
 from pipeline.commands import Ended
 from pipeline.credential import Censor
+from pipeline.errors import UsageError
 from pipeline.journal import Journal
 from pipeline.live import Screen, watched
 from pipeline.logbook import Logbook
@@ -76,6 +77,7 @@ def run(console: Console, cleared: Cleared, told: Told, *, canary: int | None) -
         plans.canary(console, end, first)
         if not (on_a_terminal() and ask("Render the rest?")):
             return commands.stopped(end, Stop.CANARY)
+        cleared = agreed_to_more(cleared, first.cost)
     return _run(console, cleared, told)
 
 
@@ -87,10 +89,11 @@ def _run(console: Console, cleared: Cleared, told: Told) -> Ended:
 @contextmanager
 def _audience(console: Console, cleared: Cleared, told: Told) -> Iterator[Progress]:
     """Give all who are told. Raises UsageError for a file that cannot be written: before anything is spent."""
-    campaign = cleared.prepared.campaign
-    for path in (told.events, told.log, told.metrics):
-        if path is not None:
-            campaign.refuse_its_own(path)
+    paths = [path for path in (told.events, told.log, told.metrics) if path is not None]
+    for path in paths:
+        cleared.prepared.campaign.refuse_its_own(path)
+    if len({path.resolve() for path in paths}) < len(paths):
+        raise UsageError("--events, --log and --metrics need a file each")
     with progress_on(console, told.mode) as people:
         members = [people]
         if told.events is not None:

@@ -28,10 +28,10 @@ class Campaign:
 
     def refuse_its_own(self, path: Path) -> None:
         """Raise UsageError where the campaign keeps something at the path, or may: nothing else is written there."""
-        place, here = path.absolute().parent.resolve() / path.name, self.folder.absolute().resolve()
+        place, here = path.resolve(), self.folder.resolve()
         kept = (self.outputs.videos, self.outputs.rejected, here / "inputs")
         beside = place.parent == here and place.name.startswith((self.ledger.stem, self.simulator.stem))
-        if beside or any(place.is_relative_to(folder.absolute().resolve()) for folder in kept):
+        if beside or any(place.is_relative_to(folder.resolve()) for folder in kept):
             raise UsageError(f"{path} belongs to the campaign: choose another place")
 
     @property

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pipeline import planfiles
-from pipeline.costs import Agreed
+from pipeline.costs import Agreed, Estimate
 from pipeline.credential import Secret, find_key
 from pipeline.errors import UsageError
 from pipeline.jobs import State
@@ -71,6 +71,12 @@ def clear(
     return Cleared(prepared, options, url, key, agreed, unasked)
 
 
+def agreed_to_more(cleared: Cleared, more: Estimate) -> Cleared:
+    """Return the run as somebody has just agreed to it: whatever is spent by now, and so much more."""
+    account = read_ledger(cleared.prepared.campaign).account
+    return replace(cleared, agreed=cleared.agreed.and_to(Agreed.to(account, more)))
+
+
 def looked_again(cleared: Cleared) -> Cleared:
     """Return the run by the ledger as it is now, under the lock: it may have changed since a person was asked.
 
@@ -86,6 +92,8 @@ def looked_again(cleared: Cleared) -> Cleared:
         agreed = agreed if prepared.cost.is_free else agreed.and_to(prepared.asks_for)
     elif not cleared.unasked and prepared.plan.has_work and prepared.goes_beyond(agreed, options.ask_above):
         raise UsageError("the ledger has changed since you were asked, and more would be spent; nothing was sent")
+    if prepared.plan.has_work and not cleared.prepared.plan.has_work:  # so neither key nor budget was looked at
+        raise UsageError("the ledger has changed, and there is work now; nothing was sent. Run it again")
     return replace(cleared, prepared=prepared, agreed=agreed)
 
 
@@ -150,7 +158,7 @@ def saved_plan(manifest: Path, path: Path, options: Options, prepared: Prepared)
         "select": list(options.select),
     }
     jobs = saved_jobs(prepared.plan.submissions, loaded.profile)
-    home, campaign = path.absolute().parent, planfiles.named(prepared.campaign.folder, path)
+    home, campaign = path.parent.resolve(), planfiles.named(prepared.campaign.folder, path)
     return Saved(planfiles.named(manifest, path), campaign, loaded.manifest.name, asked, _terms(prepared), jobs, home)
 
 
@@ -175,7 +183,7 @@ def check_plan(saved: Saved, prepared: Prepared, options: Options) -> None:
     loaded, plan = prepared.loaded, prepared.plan
     names = saved.name, loaded.manifest.name
     found = [] if names[0] == names[1] else [Difference(("name",), *names)]
-    here = os.path.relpath(prepared.campaign.folder.absolute(), saved.folder)
+    here = os.path.relpath(prepared.campaign.folder.resolve(), saved.folder)
     found += [] if saved.campaign == here else [Difference(("campaign",), saved.campaign, here)]
     now, words = _terms(prepared), prepared.record.words
     found += differences(saved, now, plan.items, plan.submissions, loaded.profile, words=words)

@@ -6,7 +6,6 @@ Real clocks, real randomness and the environment come in here, and for the perso
 
 import os
 import signal
-import socket
 import time
 from collections.abc import Callable, Collection
 from contextlib import nullcontext
@@ -20,17 +19,15 @@ import anyio
 from pipeline import providers, rejections, shipped
 from pipeline.blocking import in_a_thread, in_threads
 from pipeline.breakers import Signals, Stop
-from pipeline.campaign import Campaign
 from pipeline.clearing import Cleared, check_address, clear, looked_again
 from pipeline.client import POSTS_AT_ONCE, VideosClient
 from pipeline.clock import steady
-from pipeline.errors import CallsheetError, LedgerError, StorageError
+from pipeline.errors import CallsheetError
 from pipeline.events import Renamed
 from pipeline.files import Loaded, Source
 from pipeline.jobs import Failure, State
 from pipeline.ledger import reading
-from pipeline.ledger.home import moved_in, was_run
-from pipeline.ledger.lock import Lock, run_lock
+from pipeline.ledger.lock import run_lock
 from pipeline.ledger.rows import unfetched_setting
 from pipeline.ledger.store import SqliteLedger
 from pipeline.limits import Adaptive, Contact, Places, RateLimiter, Slots
@@ -39,13 +36,14 @@ from pipeline.plan import Fate
 from pipeline.policies import policy
 from pipeline.preparation import Options, Prepared, checked, prepare, wanted_images
 from pipeline.reconciliation import Reconciler
+from pipeline.residence import move_in, refuse_to_begin_anew
 from pipeline.runner import Run
 from pipeline.saved import carried_on
 from pipeline.steps import Tools
 from pipeline.summary import Status
-from pipeline.supervision import Telling, attended
-from pipeline.surroundings import campaign_of, faults_of, rescue_folders, simulator, status_of, storable
-from pipeline.tally import Gauges, Tally
+from pipeline.supervision import Telling, apart, attended
+from pipeline.surroundings import campaign_of, faults_of, rescue_folders, simulator, status_of
+from pipeline.tally import Tally
 
 _STRICT_RULES = "sora-request"
 _EXITS = dict.fromkeys(Stop, 69) | {
@@ -108,15 +106,20 @@ async def run(cleared: Cleared, *, progress: Progress = _SILENT, ending: Collect
     """Carry out the plan, and whatever an earlier run left unfinished. Running again is resuming.
 
     The first of the ``ending`` signals ends it so that the next run goes on, a second one ends the process; a program
-    of its own heeds its own. Cancelled, it submits nothing more, and waits for the answers to POSTs in flight.
-    Raises CallsheetError, with everything paid on record, when another run holds the campaign, when unfinished jobs
-    belong to another address or key, and when the disk or the ledger fails.
+    of its own heeds its own. Cancelled, it submits nothing more, and waits for the answers to POSTs in flight; what
+    ``progress`` raises ends it likewise, and is raised here. Raises CallsheetError, with everything paid on record,
+    when another run holds the campaign, when unfinished jobs belong to another address or key, and when the disk or
+    the ledger fails.
     """
+    return await apart(partial(_run_alone, cleared, progress, ending))
+
+
+async def _run_alone(cleared: Cleared, progress: Progress, ending: Collection[signal.Signals]) -> Ended:
     campaign = cleared.prepared.campaign
     campaign.outputs.make()
     with run_lock(campaign.lock) as lock:
         if not campaign.ledger.exists():
-            _refuse_to_begin_anew(campaign, lock)
+            refuse_to_begin_anew(campaign, lock)
         now = steady(time.time, lambda: time.clock_gettime(_SINCE_BOOT))
         ledger = SqliteLedger.create_or_open(
             campaign.ledger, now=now, blocking=in_threads(1), fallbacks=rescue_folders(campaign, os.environ)
@@ -129,7 +132,7 @@ async def run(cleared: Cleared, *, progress: Progress = _SILENT, ending: Collect
             if moved is not None:
                 progress.note(moved)
             work = plan.has_work
-            warning = await _move_in(ledger, campaign, lock, takeover=cleared.options.takeover, work=work)
+            warning = await move_in(ledger, campaign, lock, takeover=cleared.options.takeover, work=work)
             if warning is not None:
                 progress.note(f"Taking over: {warning}.")
             end = await _run(cleared, ledger, now, progress, ending)
@@ -146,37 +149,6 @@ async def run(cleared: Cleared, *, progress: Progress = _SILENT, ending: Collect
 def stopped(end: Ended, stop: Stop) -> Ended:
     """Return the end of a run after which no other one follows, for this reason."""
     return replace(end, exit_code=min(end.exit_code, _EXITS[stop], key=_GRAVEST_FIRST.index), stop=stop)
-
-
-def _refuse_to_begin_anew(campaign: Campaign, lock: Lock) -> None:
-    """Raise StorageError where the ledger that is not there has been, and may have known what is paid."""
-    rendered = campaign.outputs.holds_videos()
-    if rendered or was_run(lock.last):
-        anew = "make it anew with `callsheet rebuild`, " if rendered else ""
-        raise StorageError(
-            f"{campaign.folder} was run before, and its ledger is gone: running would pay for its videos again. "
-            f"Bring ledger.db back, {anew}or choose another --output"
-        )
-
-
-async def _move_in(ledger: SqliteLedger, campaign: Campaign, lock: Lock, *, takeover: bool, work: bool) -> str | None:
-    """Note that this is the place where the ledger is run; return what speaks against it.
-
-    Raises LedgerError, without a person's word, where it may be run elsewhere too. Where there is no work, nothing can
-    be paid for twice: a copy that was handed over finished stays a copy, and the word is wanted when there is.
-    """
-    with reading.opened(campaign.ledger) as connection:
-        before = reading.settings(connection).get("home")
-    path = campaign.ledger.absolute()
-    here = {"inode": path.stat().st_ino, "host": socket.gethostname(), "path": storable(str(path))}
-    home, warning = moved_in(before, lock.last, here)
-    if warning is not None and not takeover:
-        if not work:
-            return None
-        raise LedgerError(f"{warning}. If you know that it is not so, use --takeover")
-    await ledger.remember(home=home)
-    lock.sign(generation=home["generation"])
-    return warning
 
 
 async def _run(
@@ -208,7 +180,7 @@ async def _run(
             downloads=limits.downloads,
             app=app,
             network=cleared.options.network,
-            heard=progress.heard,
+            heard=telling.heard,
         ) as client:
             work = Run(
                 ledger=ledger,
@@ -221,15 +193,12 @@ async def _run(
                 observe=telling.observe,
             )
 
-            def gauges() -> Gauges:
-                return telling.at(work.gauges())
-
             try:
                 received = await attended(
-                    work, signals, progress, gauges=gauges, grace=cleared.options.grace, ending=ending
+                    work, signals, telling, gauges=work.gauges, grace=cleared.options.grace, ending=ending
                 )
             finally:
-                gauges()
+                telling.at(work.gauges())
             await ledger.remember(unfetched=unfetched_setting(signals.unfetched))
     return _ended(status_of(campaign), signals, prepared.selected, received)
 

@@ -114,6 +114,10 @@ class Agreed(NamedTuple):
         """Return what covers both."""
         return Agreed(max(self.cost, other.cost), max(self.videos, other.videos))
 
+    def but_for(self, most: "Agreed") -> "Agreed":
+        """Return what of it is not more than the other."""
+        return Agreed(min(self.cost, most.cost), min(self.videos, most.videos))
+
     def covers(self, other: "Agreed", *, and_above: float, unknown: bool) -> bool:
         """Tell whether the other was agreed to with this. ``and_above``: what may be spent beyond it without a word.
 

@@ -6,8 +6,9 @@ record first. Needs no manifest, no key and no network.
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from pipeline.errors import UsageError
 from pipeline.formats import FORMATS, Format, Known, Shape, line
 from pipeline.jobs import FOR_A_PERSON, OVER, Failure, FailureKind, Job, State
 from pipeline.ledger import reading
+from pipeline.outputs import Outputs
 from pipeline.preparation import Options, fits
 from pipeline.replacing import ABOUT, CARD, KIND, Before
 from pipeline.splits import ONE, Splits
@@ -112,7 +114,7 @@ def export(target: Path, options: Options, wanted: Wanted, observe: Observer = l
         with staged(place) as stage:
             packing = _Packing(stage, wanted, Shape(called, shards), custody, settings.get("provider") or "")
             if before and wanted.known.files:
-                packing.is_here = campaign.outputs.intact
+                packing.is_here = partial(_is_here, campaign.outputs, reading.shared_paths(connection))
             words = dict.fromkeys(options.select, False)
             for job, heard in reading.by_name(connection):
                 checkpoint()
@@ -163,6 +165,12 @@ def _called(wanted: Wanted) -> Mapping[str, str]:
         if called[name] != name:
             raise UsageError(f"--rename: a {form} needs its column {name}")
     return called
+
+
+def _is_here(outputs: Outputs, shared: Collection[str], job: Job) -> bool:
+    if job.path is not None and job.path in shared:  # another video of the same length may have its name now
+        return outputs.has(job.path, job.sha256 or "")
+    return outputs.intact(job)
 
 
 class _Packing:

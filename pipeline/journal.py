@@ -19,7 +19,7 @@ from pipeline.onlookers import Begun, Progress
 from pipeline.tally import Gauges, Tally
 from pipeline.trails import Complain, Trail
 
-_OURS = re.compile(rb'\{"schema_version":1,"at":"')
+_OURS = re.compile(rb'(?m)^\{"schema_version":1,"at":"')
 _WORDS = {event: word for word, event in KINDS.items()}
 
 
@@ -30,7 +30,7 @@ class Journal(Progress):
 
     def __init__(self, path: Path, *, complain: Complain) -> None:
         """Raises UsageError for a file that cannot be written."""
-        self._trail = Trail(path, begins=_OURS, mode=0o644, complain=complain)
+        self._trail = Trail(path, ours=_OURS, mode=0o644, complain=complain)
         self._begun: Begun | None = None
 
     def started(self, begun: Begun) -> None:

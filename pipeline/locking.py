@@ -36,6 +36,7 @@ def lock(manifest: Path, options: Options, file: Path | None) -> Locked:
     path = file or locks.beside(manifest)
     before = locks.read(path) if path.exists() else None
     prepared = prepare(manifest, options)
+    prepared.campaign.refuse_its_own(path)
     loaded = prepared.loaded
     content = pinning.document(
         campaign=loaded.manifest.name,

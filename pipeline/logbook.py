@@ -28,7 +28,7 @@ _BEATS = 60
 """So many beats to a line that says how far the run is."""
 
 
-_OURS = re.compile(rb"\d{4}-\d\d-\d\dT[\d:.]+Z  ")
+_OURS = re.compile(rb"(?m)^\d{4}-\d\d-\d\dT[\d:.]+Z  ")
 
 
 class Logbook(Progress):
@@ -41,7 +41,7 @@ class Logbook(Progress):
 
         Raises UsageError for a file that cannot be written.
         """
-        self._trail = Trail(path, begins=_OURS, mode=0o600, complain=complain)
+        self._trail = Trail(path, ours=_OURS, mode=0o600, complain=complain)
         self._censor = censor
         self._facts = {**surroundings(), **facts}
         self._begun: Begun | None = None

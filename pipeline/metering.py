@@ -12,7 +12,7 @@ from pipeline.onlookers import Begun, Exchange, Progress
 from pipeline.tally import Gauges, Tally
 from pipeline.trails import Complain, Notice
 
-_OURS = re.compile(rb"# HELP callsheet_")
+_OURS = re.compile(rb"\A# HELP callsheet_")
 
 
 class Meter(Progress):
@@ -22,7 +22,7 @@ class Meter(Progress):
 
     def __init__(self, path: Path, *, complain: Complain) -> None:
         """Raises UsageError for a file that cannot be written."""
-        self._notice = Notice(path, begins=_OURS, complain=complain)
+        self._notice = Notice(path, ours=_OURS, complain=complain)
         self._begun: Begun | None = None
         self._requests: Counter[tuple[str, str]] = Counter()
         self._exit: int | None = None

@@ -31,14 +31,16 @@ def _is_plan(path: Path) -> bool:
 def load(path: Path) -> Saved:
     """Return the plan in the file. Raises UsageError for what is none, cannot be read, or was changed."""
     text = folder.bytes_of(path, _MAX_BYTES).decode("utf-8", errors="replace")
-    return saved_from(text, name=str(path), folder=path.absolute().parent)
+    return saved_from(text, name=str(path), folder=path.parent.resolve())
 
 
 def named(other: Path, path: Path) -> str:
     """Return how a plan at the path names a file or folder: by the way from its own folder."""
-    return Path(os.path.relpath(other.absolute(), path.absolute().parent)).as_posix()
+    return Path(os.path.relpath(other.resolve(), path.parent.resolve())).as_posix()
 
 
 def manifest_of(plan: Saved, path: Path) -> Path:
     """Return the manifest that a plan at the path names, as the command line would name it."""
-    return Path(os.path.normpath(path.parent / plan.manifest))
+    named = Path(os.path.normpath(path.parent / plan.manifest))
+    meant = plan.folder / plan.manifest
+    return named if named.exists() and named.samefile(meant) else meant.resolve()

@@ -32,6 +32,7 @@ def plan(manifest: Source, options: Options, *, save: Path | None = None) -> Pre
         url = None
     prepared = replace(prepared, address=url)
     if save is not None and isinstance(manifest, Path):
+        prepared.campaign.refuse_its_own(save)
         planfiles.save(save, saved_plan(manifest, save, options, prepared))
     return prepared
 

@@ -114,7 +114,10 @@ class Prepared:
 
     @property
     def agreed(self) -> Agreed:
-        return Agreed(*self.record.settings.get("agreed", ()))
+        """What has been agreed to before, as far as it is spent or its jobs are still asked for."""
+        known = [item.job.request for item in self.plan.items if item.job and item.spec and _is_to_do(item)]
+        still = Agreed.to(self.account, estimate(known, self.loaded.profile.cost, self.cost.currency))
+        return Agreed(*self.record.settings.get("agreed", ())).but_for(still)
 
     @property
     def asks_for(self) -> Agreed:
@@ -174,6 +177,10 @@ def held_against(record: Record, prepared: Prepared, options: Options) -> Prepar
     cost = estimate(requests, loaded.profile.cost, prepared.cost.currency)
     account = record.account._replace(**_budget(loaded, options))
     return replace(prepared, plan=plan, cost=cost, record=record, account=account)
+
+
+def _is_to_do(item: Item) -> bool:
+    return item.fate is Fate.SUBMIT or (item.job is not None and item.job.state is State.PLANNED)
 
 
 def _budget(loaded: Loaded, options: Options) -> dict[str, Any]:

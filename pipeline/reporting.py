@@ -28,13 +28,13 @@ from pipeline.report.frames import Footage, History
 from pipeline.sidecars import FOLDER, REJECTED
 from pipeline.summary import Status
 from pipeline.surroundings import campaign_of, title
-from pipeline.trails import refuse_a_strangers
+from pipeline.trails import refuse_to_replace
 
 THUMBNAILS = ".thumbs"
 """The folder of the campaign that keeps the thumbnails by the hash of their video. Hidden: a tool that makes a dataset
 of a folder takes pictures in it for data."""
 
-_OURS = re.compile(rb'<!doctype html>.{,80}<meta name="generator" content="callsheet report">', re.DOTALL)
+_OURS = re.compile(rb'\A<!doctype html>.{,80}<meta name="generator" content="callsheet report">', re.DOTALL)
 MOST = 2000
 """Videos whose thumbnails stand in the page, some twelve kilobytes each; the others show themselves when they are on
 screen."""
@@ -65,7 +65,7 @@ def report(target: Path, options: Options, to: Path | None) -> Reported:
     campaign = campaign_of(target, options.output)
     where = Path(os.path.abspath(to or campaign.folder / "report.html"))  # noqa: PTH100  # links stay: a browser has none
     campaign.refuse_its_own(where)
-    refuse_a_strangers(where, _OURS)
+    refuse_to_replace(where, _OURS)
     with reading.opened(campaign.ledger) as connection:
         settings, account = reading.settings(connection), reading.account(connection)
         histories = [History(job, entries) for job, entries in reading.histories(connection)]

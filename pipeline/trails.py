@@ -13,31 +13,41 @@ from pathlib import Path
 from pipeline.errors import UsageError
 
 Complain = Callable[[str], None]
-_PEEKED = 200
+_PEEKED = 1 << 16
 
 
-def refuse_a_strangers(path: Path, begins: re.Pattern[bytes]) -> None:
-    """Raise UsageError where a file lies at the path that is not one of ours, which begin like this, nor empty."""
+def refuse_to_replace(path: Path, ours: re.Pattern[bytes]) -> None:
+    """Raise UsageError where anything lies at the path but a file that is ``ours``, or an empty one."""
+    if os.path.lexists(path) and not path.is_file():
+        raise UsageError(f"{path} is no regular file, and cannot be replaced")
+    refuse_a_strangers(path, ours)
+
+
+def refuse_a_strangers(path: Path, ours: re.Pattern[bytes]) -> None:
+    """Raise UsageError where a file lies at the path that has nothing in it that is ``ours``, and is not empty.
+
+    A name in /dev is a file that somebody has opened for us.
+    """
     try:
-        if not path.is_file():
+        if not path.is_file() or path.is_relative_to("/dev"):
             return
         with path.open("rb") as file:
             head = file.read(_PEEKED)
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from error
-    if head and not begins.match(head):
+    if head and not ours.search(head):
         raise UsageError(f"{path} is something else, and stays as it is: choose another name")
 
 
 class Trail:
     """A file to whose end lines are added, each at once. A pipe that nobody empties is given up, never waited for."""
 
-    def __init__(self, path: Path, *, begins: re.Pattern[bytes], mode: int, complain: Complain) -> None:
-        """Raises UsageError for a file that cannot be written, or is none of ours, which ``begins`` tells.
+    def __init__(self, path: Path, *, ours: re.Pattern[bytes], mode: int, complain: Complain) -> None:
+        """Raises UsageError for a file that cannot be written, or has no line that is ``ours``.
 
         ``mode`` is that of a new file.
         """
-        refuse_a_strangers(path, begins)
+        refuse_a_strangers(path, ours)
         self._path = path
         self._complain = complain
         self._descriptor: int | None = None
@@ -69,11 +79,9 @@ class Trail:
 class Notice:
     """A file whose text is replaced as a whole: who reads it sees the text before, or the one after."""
 
-    def __init__(self, path: Path, *, begins: re.Pattern[bytes], complain: Complain) -> None:
-        """Raises UsageError for a folder that cannot be written to, and for what is no such file."""
-        refuse_a_strangers(path, begins)
-        if os.path.lexists(path) and not path.is_file():
-            raise UsageError(f"{path} is no regular file, and cannot be replaced")
+    def __init__(self, path: Path, *, ours: re.Pattern[bytes], complain: Complain) -> None:
+        """Raises UsageError for a folder that cannot be written to, and for a file that is not ``ours``."""
+        refuse_to_replace(path, ours)
         self._path = path
         self._complain = complain
         self._broken = False

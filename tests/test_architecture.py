@@ -26,7 +26,8 @@ FLOORS = [
     """client probing network shipped providers files folder including parquet pages starter inputs outputs custody
        planfiles staging ledger simulator traffic trails campaign""",
     """steps runner supervision fixing preparation reconciliation surroundings inquiry rebuilding examining
-       clearing origins journal logbook metering trial formats replacing rejections locks report""",
+       clearing origins journal logbook metering trial formats replacing rejections locks report
+       residence""",
     "commands resolving aftercare authoring doctor planning watching delivery selecting locking reporting",
     """render sentences live progress attending documents stories handover descriptions plans options replies
        servers manifests keeping handouts results cli""",
@@ -78,6 +79,7 @@ ACROSS = {
     ("inquiry", "surroundings"),
     ("aftercare", "resolving"),
     ("locks", "preparation"),
+    ("residence", "surroundings"),
     ("selecting", "resolving"),
     ("doctor", "authoring"),
     ("doctor", "commands"),

@@ -242,7 +242,7 @@ class World:
 
         async def beat() -> None:
             while True:
-                progress.beat(telling.at(run.gauges()))
+                telling.beat(run.gauges())
                 await anyio.sleep(progress.interval)
 
         async with anyio.create_task_group() as group:

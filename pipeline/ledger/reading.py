@@ -82,6 +82,12 @@ def by_name(connection: sqlite3.Connection) -> Iterator[tuple[Job, float | None]
         yield job_from(row[1:]), row[0]
 
 
+def shared_paths(connection: sqlite3.Connection) -> frozenset[str]:
+    """Return the paths that more than one job's video has, or had: at the most one of these is there."""
+    rows = connection.execute("SELECT path FROM jobs WHERE path IS NOT NULL GROUP BY path HAVING count(*) > 1")
+    return frozenset(path for (path,) in rows)
+
+
 def page(connection: sqlite3.Connection, states: Collection[State], after: int) -> tuple[list[Job], int | None]:
     """Return the next jobs, and what to go on ``after``: None at the end."""
     marks = ", ".join("?" * len(states))

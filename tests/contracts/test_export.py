@@ -422,6 +422,21 @@ def test_an_export_stays_where_it_may_have_the_last_copy_of_what_is_not_asked_fo
     assert exported(campaign, form, made, "shot-5*").placed
 
 
+def test_a_video_that_has_the_name_of_another_now_is_not_taken_for_it(
+    campaign: Path, tmp_path: Path, goes_on: Callable[[str], None]
+) -> None:
+    made = tmp_path / "made"
+    exported(campaign, "videofolder", made)
+    goes_on("fewer")
+    old, new = campaign / "videos" / "shot-0-t1.mp4", campaign / "videos" / "shot-0-t1~2.mp4"
+    old.write_bytes(new.read_bytes().ljust(old.stat().st_size, b"\0")[: old.stat().st_size])
+    with closing(sqlite3.connect(campaign / "ledger.db", isolation_level=None)) as connection:
+        connection.execute("UPDATE jobs SET path = 'videos/shot-0-t1.mp4' WHERE path = 'videos/shot-0-t1~2.mp4'")
+    done = exported(campaign, "videofolder", made, "shot-5*")
+    assert "shot-0#1" in [one.job for one in done.left_out]
+    assert not done.placed
+
+
 def test_of_two_requests_of_one_name_one_is_exported_and_the_other_named(
     campaign: Path, tmp_path: Path, goes_on: Callable[[str], None]
 ) -> None:

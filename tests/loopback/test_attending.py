@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from gateway import ENVIRONMENT, Answer, Bill, Ended, Gateway, call, gateway, simulator
+from gateway import ENVIRONMENT, Answer, Bill, Ended, Gateway, call, gateway, plain, simulator
 from jsonschema import Draft202012Validator
 from terminal import Terminal
 
@@ -133,7 +133,8 @@ def test_files_beside_a_run_are_not_written_over_what_is_something_else(
     (folder / "e.ndjson").write_text('{"other": 1}\n')
     (folder / "outputs").mkdir()
     (folder / "empty").touch()
-    places = ["e.ndjson", "trip.yaml", "outputs/trip/ledger.db", "outputs/trip/videos/x", "outputs"]
+    (folder / "link").symlink_to("outputs/trip/ledger.notes")
+    places = ["e.ndjson", "trip.yaml", "outputs/trip/ledger.db", "outputs/trip/videos/x", "outputs", "link"]
     before = {path: path.read_bytes() for path in folder.glob("*.*")}
     for place in places:
         ended = run(folder, server, option, place)
@@ -142,6 +143,12 @@ def test_files_beside_a_run_are_not_written_over_what_is_something_else(
     assert len(bill) == 0
     for _ in range(2):
         assert run(folder, server, option, "empty").returncode == 0, "it was empty, and then ours"
+    (folder / "empty").write_bytes((folder / "empty").read_bytes()[20:])
+    again = run(folder, server, option, "empty")
+    assert again.returncode == (2 if option == "--metrics" else 0), "lines that lost their beginning are ours"
+    for other in {"--events", "--log", "--metrics"} - {option}:
+        ended = run(folder, server, option, "new", other, "./new")
+        assert (ended.returncode, "a file each" in ended.stderr) == (2, True)
 
 
 def test_a_pipe_gets_lines_whatever_colours_are_wanted(folder: Path, server: Gateway) -> None:
@@ -244,3 +251,31 @@ def test_a_run_on_a_terminal_that_changes_its_size(folder: Path, server: Gateway
     assert "At server" not in ended
     assert (shell.close(), len(bill)) == (0, 6)
     assert shell.terminal.unknown == []
+
+
+def test_what_was_retried_before_the_rest_is_not_asked_about_again(folder: Path, server: Gateway, bill: Bill) -> None:
+    (folder / "plain.yaml").write_text(plain())
+    retried = MANIFEST.replace("provider: simulator", "provider: plain\nretry: { max_attempts: 3, on: [server] }")
+    (folder / "trip.yaml").write_text(retried)
+    first: list[str] = []
+
+    def fails_once(method: str, path: str, act: Callable[[], Answer]) -> Answer:
+        name = path.rpartition("/")[2]
+        if method == "GET" and not path.endswith("/content"):
+            first.append(name)
+            if name == first[0]:
+                failed = {"id": name, "status": "failed", "error": {"code": "server_error", "message": "It broke"}}
+                return 200, json.dumps(failed).encode(), {"Content-Type": "application/json"}
+        return act()
+
+    server.meddle = fails_once
+    options = ["--profile", "plain.yaml", "--base-url", server.url, "--canary", "1"]
+    shell = Shell(folder, "run", "trip.yaml", *options, columns=120, rows=60)
+    shell.until("Spend this? [y/N]:")
+    shell.type("y\n")
+    shell.until("Render the rest? [y/N]:")
+    assert len(bill) == 2
+    shell.type("y\n")
+    ended = shell.until("ledger.db")
+    assert "6 of 6 videos done." in ended
+    assert (shell.close(), len(bill)) == (0, 7)

@@ -1,5 +1,6 @@
 """The verbs inside a program that is not ours: it cancels them, has its own signals, its own threads."""
 
+import asyncio
 import signal
 import threading
 import time
@@ -13,16 +14,18 @@ import anyio.from_thread
 import pytest
 from gateway import PLAIN, Answer, Bill, Gateway, gateway, plain, simulator
 
-from pipeline import commands, reporting
+from pipeline import commands, reporting, selecting
 from pipeline.blocking import Left, checkpoint, in_a_thread
 from pipeline.delivery import Wanted, export
 from pipeline.errors import UsageError
 from pipeline.events import Accepted, Event, Intended
 from pipeline.jobs import DOUBTFUL, Job
-from pipeline.onlookers import Progress
+from pipeline.onlookers import Exchange, Progress
 from pipeline.planning import plan
 from pipeline.preparation import Options
 from pipeline.providers import Profiles
+from pipeline.supervision import apart
+from pipeline.tally import Gauges
 
 MANIFEST = {
     "version": 1,
@@ -77,6 +80,83 @@ async def test_a_run_that_is_cancelled_loses_no_answer_and_the_next_one_goes_on(
     assert not any(job.state in DOUBTFUL for job in found.jobs)
     ended = await commands.run(await commands.cleared(MANIFEST, options))
     assert (ended.exit_code, len(bill)) == (0, 8)
+
+
+class Raising(Progress):
+    """A listener that raises, once, at an event or at the answer to a POST."""
+
+    def __init__(self, at: type[Event] | str, error: Exception) -> None:
+        self._at, self._error, self._raised = at, error, False
+
+    def observe(self, before: Job, event: Event, after: Job) -> None:
+        self._raise(type(event))
+
+    def heard(self, exchange: Exchange) -> None:
+        self._raise(exchange.method)
+
+    def beat(self, gauges: Gauges) -> None:
+        self._raise("beat")
+
+    def _raise(self, at: type[Event] | str) -> None:
+        if at == self._at and not self._raised:
+            self._raised = True
+            raise self._error
+
+
+@pytest.mark.parametrize(
+    ("at", "error"),
+    [
+        (Intended, ValueError("x")),
+        (Accepted, KeyError("x")),
+        ("POST", BrokenPipeError()),
+        ("POST", KeyError("x")),
+        ("GET", ValueError("x")),
+        ("beat", OSError()),
+    ],
+    ids=str,
+)
+async def test_what_a_listener_raises_loses_no_answer_and_is_raised_when_all_is_recorded(
+    tmp_path: Path, server: Gateway, options: Options, at: type[Event] | str, error: Exception
+) -> None:
+    cleared = await commands.cleared(MANIFEST, options)
+    with pytest.raises(type(error)):
+        await commands.run(cleared, progress=Raising(at, error))
+    bill = Bill(tmp_path / "bill.db")
+    found = await commands.status(tmp_path / "outputs/trip", options)
+    assert sum(job.video_id is not None for job in found.jobs) == len(bill)
+    assert not any(job.state in DOUBTFUL for job in found.jobs)
+    if at != "beat":
+        return
+    ended = await commands.run(await commands.cleared(MANIFEST, options))
+    assert (ended.exit_code, len(bill)) == (0, 8)
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_what_is_shielded_is_shielded_from_asyncio_too() -> None:
+    begun, done = anyio.Event(), []
+
+    async def work() -> None:
+        with anyio.CancelScope(shield=True):
+            begun.set()
+            await anyio.sleep(0.05)
+            done.append("recorded")
+        await anyio.sleep(60)
+
+    task = asyncio.create_task(apart(work))
+    await begun.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert done == ["recorded"]
+
+
+async def test_what_was_cleared_for_nothing_does_not_spend(tmp_path: Path, server: Gateway, options: Options) -> None:
+    await commands.run(await commands.cleared(MANIFEST, options))
+    cleared = await commands.cleared(MANIFEST, options)
+    await selecting.reject(tmp_path / "outputs/trip", options, ["shot-1"])
+    with pytest.raises(UsageError, match="there is work now"):
+        await commands.run(cleared)
+    assert len(Bill(tmp_path / "bill.db")) == 8
 
 
 def test_a_run_leaves_signals_alone_and_works_in_any_thread(tmp_path: Path, server: Gateway, options: Options) -> None:

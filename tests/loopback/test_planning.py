@@ -311,6 +311,30 @@ def test_what_the_budget_does_not_hold_is_not_agreed_to(
     assert run(folder, server, "--max-cost", "0.4").returncode == 6, "the same bound asks nobody"
 
 
+def test_what_was_agreed_to_for_one_job_is_not_left_over_for_another(folder: Path, server: Gateway, bill: Bill) -> None:
+    server.meddle = rejected_key  # so nothing is sent, and all that was agreed to is left
+    assert run(folder, server, "--yes").returncode == 4
+    server.meddle = Gateway.meddle
+    manifest = folder / "spring.yaml"
+    manifest.write_text((asked := manifest.read_text()).replace("prompt: A", "prompt: Not a"))
+    refused = run(folder, server)
+    assert (refused.returncode, len(bill), "not confirmed" in refused.stderr) == (2, 0, True), refused.stderr
+    manifest.write_text(asked)
+    assert (run(folder, server, "--select", "fox").returncode, len(bill)) == (0, 1), "what was agreed to still is"
+    assert (run(folder, server).returncode, len(bill)) == (0, 3)
+
+
+def test_a_saved_plan_is_the_same_through_a_link(folder: Path, server: Gateway, bill: Bill) -> None:
+    (folder / "linked").symlink_to(folder)
+    save(folder / "linked", server)
+    assert (run(folder, server, "--plan", "linked/p.json").returncode, len(bill)) == (0, 3)
+    (folder / "outputs").rename(folder / "real")
+    (folder / "other").mkdir()
+    (folder / "outputs").symlink_to("other")
+    refused = run(folder, server, "--plan", "p.json")
+    assert (refused.returncode, len(bill), "campaign: " in refused.stderr) == (2, 3, True)
+
+
 def test_what_is_marked_while_the_question_stands_is_not_paid_for_by_the_answer(
     folder: Path, server: Gateway, bill: Bill
 ) -> None:

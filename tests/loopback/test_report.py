@@ -1,6 +1,7 @@
 """``callsheet report`` of real campaigns: after a run, during one, picked and rejected, without the extra."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -130,10 +131,14 @@ def test_a_page_takes_the_place_of_a_page_and_of_nothing_else(
     own.write_text("<!doctype html>\n<p>mine</p>")
     (folder / "a folder").mkdir()
     (folder / "linked").symlink_to("outputs/trip")
+    (folder / "dangling").symlink_to("nothing")
+    os.mkfifo(folder / "pipe")
     places = [
         "trip.yaml",
         "notes.html",
         "a folder",
+        "dangling",
+        "pipe",
         "outputs/trip/ledger.db",
         "linked/ledger.lock",
         "linked/videos/fox-t1.mp4",
@@ -145,6 +150,7 @@ def test_a_page_takes_the_place_of_a_page_and_of_nothing_else(
         ended = call(folder, "report", "trip.yaml", "--to", place)
         assert (ended.returncode, place in ended.stderr) == (2, True), ended.stderr
     assert {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()} == before
+    assert (folder / "pipe").is_fifo()
     for _ in range(2):
         assert said(folder, "trip.yaml", "--to", "page.html")["videos"] == 3
 
