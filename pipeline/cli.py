@@ -133,7 +133,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")  # a prompt may have letters that the terminal lacks
     try:
         code = _main(arguments)
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit):  # click exits by itself where nobody reads what it prints
         code = 0  # the reader has seen enough
     except OSError as error:
         code = 5

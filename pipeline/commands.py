@@ -300,7 +300,7 @@ async def _enrol(ledger: SqliteLedger, prepared: Prepared, cleared: Cleared) -> 
     settings = {
         "name": loaded.manifest.name,
         "provider": loaded.profile.name,
-        "currency": price.currency if price else None,
+        "currency": price.currency if price else prepared.record.settings.get("currency"),
         "vars": {**prepared.remembered, **cleared.options.variables},
         "agreed": list(cleared.agreed),
         "requests_per_minute": loaded.limits.requests_per_minute,

@@ -187,6 +187,9 @@ def _document(manifest: Source) -> tuple[Document, list[Problem]]:
 
 
 def _content(path: Path) -> bytes:
+    if path.is_dir():
+        problem = Place(str(path), 1, 1).problem("file", f"{path} is a folder", "this command takes the manifest")
+        raise ManifestError([problem])
     try:
         return content(path, source.MAX_BYTES)
     except (OSError, ValueError) as error:

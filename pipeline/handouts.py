@@ -46,7 +46,7 @@ def export(console: Console, found: Exported) -> None:
     if not found.placed:
         words = f"{safe(found.to)} stays as it was: {count(len(found.left_out), 'video')} would be missing from it."
         console.print(Text(words, "bold red"))
-        console.print("A run fetches again what can be fetched. Or export to another folder.")
+        console.print("A run fetches what is missing; move what was changed away first. Or export to another folder.")
         return
     videos = sum(found.videos.values())
     console.print(Text(f"{count(videos, 'video')}, {found.bytes:,} bytes, as {found.form} in {safe(found.to)}", "bold"))
@@ -57,7 +57,7 @@ def export(console: Console, found: Exported) -> None:
     if found.linked or found.copied:
         console.print(f"Files    {found.linked:,} by a hard link, {found.copied:,} copied")
     without = {
-        "failed, or wait for a person: see failures.jsonl": found.failures,
+        "failed, wait for a person, or left out: see failures.jsonl": found.failures,
         "still to come": found.unfinished,
         "done, and no longer in the manifest": found.orphaned,
     }

@@ -77,7 +77,7 @@ def explain(what: str | None, job: str | None, as_json: bool, **options: Any) ->
 @click.option("--provider", metavar="NAME", help="With the sizes and lengths that this provider takes.")
 @taking(PROFILE)
 def schema(name: str, provider: str | None, **options: Any) -> int:
-    """Print a JSON Schema: of the manifest, or of a document that --json prints."""
+    """Print a JSON Schema: of the manifest, of what --json prints, or of another file of Callsheet."""
     if provider is None:
         click.echo(commands.schema_text(name), nl=False)
     else:

@@ -248,6 +248,8 @@ def _fits(prepared: Prepared) -> str:
     jobs, held = prepared.cost.jobs, prepared.held
     if not jobs:
         return ""
+    if prepared.account.max_cost is not None and prepared.cost.unknown_price_jobs:
+        return ", which cannot hold: a run refuses until --price says what nobody knows"
     return ": the plan fits" if held == jobs else f": {held:,} of {count(jobs, 'job')} fit, and the run ends there"
 
 
@@ -262,7 +264,7 @@ def canary(console: Console, end: Ended, found: Trial) -> None:
     console.print(Text(f"The first {first} of {safe(end.status.name)} can be looked at.", "bold"))
     console.print(f"Videos   {safe(end.status.path)}/videos")
     console.print(f"The rest: {count(found.rest, 'job')}, {money(found.cost)}")
-    console.print("To render it without being asked, give the same command without --canary.")
+    console.print("To render it without being asked, give the same command with --yes and without --canary.")
 
 
 def money(cost: Estimate) -> str:

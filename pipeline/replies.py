@@ -34,6 +34,10 @@ def ask(question: str) -> bool:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         return click.confirm(question, default=False, err=True)
+    except click.Abort as abort:
+        if isinstance(abort.__context__, EOFError):  # a Ctrl-D
+            return False
+        raise
     finally:
         signal.signal(signal.SIGINT, before)
 

@@ -76,7 +76,9 @@ def left(tally: Tally, now: float) -> str:
         return "time left unknown while nothing is submitted"
     if seconds is None:
         return "time left unknown until some have rendered"
-    return f"about {duration(seconds)} left" if seconds else "nothing left to render"
+    if seconds:
+        return f"about {duration(seconds)} left"
+    return "due at any moment" if tally.is_rendering else "nothing left to render"
 
 
 def about(job: Job, length: int = 120, name: int = 60) -> str:

@@ -21,7 +21,7 @@ def write(manifest: Path, text: str, schema: str) -> Path:
         if known and _OURS not in known:
             raise UsageError(f"{beside} is no schema of callsheet, and stays as it is: choose another folder")
         if known != schema:
-            beside.write_text(schema, "utf-8")
+            write_over(beside, schema)
     except OSError as error:
         raise UsageError(f"{manifest} cannot be written: {error.strerror}") from error
     write_new(manifest, text)

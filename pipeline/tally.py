@@ -173,7 +173,7 @@ class Tally:
         """
         gauges, render = self.gauges, self.render
         todo = 0 if gauges is not None and gauges.stop else max(0, self.todo)
-        if not (todo or any(self.counts[state] for state in _AT_SERVER)):
+        if not (todo or self.is_rendering):
             return 0.0
         if render is None:
             return None
@@ -186,6 +186,11 @@ class Tally:
         return paused + todo / slowest + render if slowest else None
 
     @property
+    def is_rendering(self) -> bool:
+        """Whether something is at the server, as far as anybody knows."""
+        return any(self.counts[state] for state in _AT_SERVER)
+
+    @property
     def is_done(self) -> bool:
         """Whether a run would have nothing more to do, but for what waits for a person."""
-        return not (self.todo or any(self.counts[state] for state in (*_AT_SERVER, *_TO_FETCH)))
+        return not (self.todo or self.is_rendering or any(self.counts[state] for state in _TO_FETCH))

@@ -35,7 +35,7 @@ class Entry(NamedTuple):
 def opened(path: Path) -> Iterator[sqlite3.Connection]:
     """Open a ledger to read it. Raises LedgerError for a file that is missing, foreign, newer or damaged."""
     if not path.is_file():
-        raise LedgerError(f"there is no ledger at {path}")
+        raise LedgerError(f"there is no ledger at {path}: nothing was run there, or it is gone")
     with (
         translated(path),
         closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection,

@@ -61,7 +61,7 @@ def test_a_canary_is_rendered_and_the_rest_waits_for_a_word(folder: Path, server
         assert (first.returncode, len(bill)) == (6, 2), first.stderr
         assert "The first 2 videos of trip can be looked at." in first.stderr
         assert "The rest: 4 jobs, 0.00 USD" in first.stderr
-        assert "the same command without --canary" in first.stderr
+        assert "the same command with --yes and without --canary" in first.stderr
     assert json.loads(run(folder, server, "--canary", "2", "--json").stdout)["exit"] == 6
     assert (run(folder, server).returncode, len(bill)) == (0, 6)
     again = run(folder, server, "--canary", "2")

@@ -441,6 +441,17 @@ def test_streams_that_are_closed_or_full_cause_no_traceback(folder: Path, server
     assert billed(folder) == 3
 
 
+@pytest.mark.parametrize("arguments", [["schema"], ["plan", "trip.yaml", "--json"], ["run", "--help"]])
+def test_a_reader_who_has_seen_enough_is_no_failure(folder: Path, arguments: list[str]) -> None:
+    process = start(folder, *arguments)
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.wait(60) == 0
+    assert process.stderr is not None
+    assert process.stderr.read() == ""
+    process.stderr.close()
+
+
 def test_a_place_that_cannot_hold_videos_is_noticed_before_spending(folder: Path, cli: Cli, server: str) -> None:
     (folder / "outputs/trip").mkdir(parents=True)
     (folder / "outputs/trip/videos").symlink_to("/nonexistent/folder")

@@ -312,12 +312,12 @@ def test_only_clean_with_orphans_deletes_and_the_ledger_keeps_what_was_paid(fini
     assert (fetched.read_bytes(), len(Bill(finished / "bill.db"))) == (everything["videos/fox-t1.mp4"], 3), "not paid"
 
 
-@pytest.mark.parametrize(("answer", "deleted"), [("n", False), ("y", True)])
-def test_on_a_terminal_it_asks_before_it_deletes(finished: Path, answer: str, deleted: bool) -> None:
+@pytest.mark.parametrize(("answer", "expected"), [("n", 2), ("y", 0), ("\x04", 2)], ids=["no", "yes", "Ctrl-D"])
+def test_on_a_terminal_it_asks_before_it_deletes(finished: Path, answer: str, expected: int) -> None:
     (finished / "trip.yaml").write_text(MANIFEST.replace("A fox", "A crow"))
     code, shown = on_a_terminal(finished, "clean", "trip.yaml", "--orphans", *PROFILE, answer=answer)
     assert ("videos/fox-t1.mp4" in shown, "Delete these?" in shown) == (True, True), shown
-    assert (code, (finished / VIDEOS / "fox-t1.mp4").exists()) == (0 if deleted else 2, not deleted), shown
+    assert (code, (finished / VIDEOS / "fox-t1.mp4").exists()) == (expected, expected != 0), shown
 
 
 def test_a_video_that_was_picked_is_not_cleaned_away(finished: Path) -> None:
@@ -608,8 +608,8 @@ REFUSED = [
     (("retry", ".", "fox#1"), 5, "there is no ledger"),
     (("reject", ".", "fox#1"), 5, "there is no ledger"),
     (("pick", ".", "fox#1"), 5, "there is no ledger"),
-    (("clean", "."), 2, "cannot be read"),
-    (("lock", "."), 2, "cannot be read"),
+    (("clean", "."), 2, "is a folder"),
+    (("lock", "."), 2, "is a folder"),
     (("verify", "trip.yaml", "--lock", "nowhere.json"), 2, "nowhere.json"),
     (("verify", "trip.yaml", "--lock", "trip.yaml"), 2, "is no lock"),
 ]

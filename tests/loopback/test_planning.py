@@ -324,6 +324,17 @@ def test_what_was_agreed_to_for_one_job_is_not_left_over_for_another(folder: Pat
     assert (run(folder, server).returncode, len(bill)) == (0, 3)
 
 
+def test_what_was_paid_stays_in_its_currency(folder: Path, server: Gateway) -> None:
+    assert run(folder, server, "--yes", "--price", "0.1", "--limit", "1", profile="priceless.yaml").returncode == 0
+    assert run(folder, server, "--limit", "1", profile="priceless.yaml").returncode == 0, "there is nothing to do"
+    assert json.loads(call(folder, "status", "spring.yaml", "--json").stdout)["cost"]["currency"] == "USD"
+
+
+def test_a_budget_that_nobody_can_hold_is_said_by_the_plan_too(folder: Path) -> None:
+    planned = call(folder, "plan", "spring.yaml", "--profile", "priceless.yaml", "--max-cost", "2").stdout
+    assert "which cannot hold: a run refuses until --price" in planned
+
+
 def test_a_saved_plan_is_the_same_through_a_link(folder: Path, server: Gateway, bill: Bill) -> None:
     (folder / "linked").symlink_to(folder)
     save(folder / "linked", server)

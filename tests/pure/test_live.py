@@ -95,6 +95,9 @@ def test_the_time_left_follows_from_the_rate_and_from_what_earlier_renders_took(
     last = tally([job("a", State.SUBMITTED, submitted_at=15.0, video_id="v")], renders=(120.0,))
     last.todo = 0
     assert "about 60 s left" in shown(last)
+    late = tally([job("a", State.SUBMITTED, submitted_at=1.0, video_id="v")], renders=(20.0,))
+    late.todo = 0
+    assert "due at any moment" in shown(late)
 
 
 @pytest.mark.parametrize("number", [0, 10, 100_000])
