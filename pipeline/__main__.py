@@ -1,7 +1,17 @@
-"""``python -m pipeline`` is the ``callsheet`` command."""
+"""``callsheet``, and ``python -m pipeline``: the command, which a Ctrl-C may stop before it has begun."""
 
 import sys
 
-from pipeline.cli import main
 
-sys.exit(main())
+def main() -> int:
+    """Run the command and return its exit code."""
+    try:
+        from pipeline.cli import main as command  # noqa: PLC0415  # takes a while, in which a Ctrl-C may come
+    except KeyboardInterrupt:
+        sys.stderr.write("callsheet: stopped\n")
+        return 130
+    return command()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -441,6 +441,23 @@ def test_streams_that_are_closed_or_full_cause_no_traceback(folder: Path, server
     assert billed(folder) == 3
 
 
+def test_a_ctrl_c_before_the_command_has_begun_is_no_traceback() -> None:
+    interrupted = """
+import sys
+from pipeline.__main__ import main
+
+class CtrlC:
+    def find_spec(self, name, path, target=None):
+        if name == "click":
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, CtrlC())
+sys.exit(main())
+"""
+    ended = subprocess.run([sys.executable, "-c", interrupted], capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (130, "callsheet: stopped\n")
+
+
 @pytest.mark.parametrize("arguments", [["schema"], ["plan", "trip.yaml", "--json"], ["run", "--help"]])
 def test_a_reader_who_has_seen_enough_is_no_failure(folder: Path, arguments: list[str]) -> None:
     process = start(folder, *arguments)
