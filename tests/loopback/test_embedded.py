@@ -104,14 +104,14 @@ class Raising(Progress):
 
 
 @pytest.mark.parametrize(
-    ("at", "error"),
+    ("anyio_backend", "at", "error"),
     [
-        (Intended, ValueError("x")),
-        (Accepted, KeyError("x")),
-        ("POST", BrokenPipeError()),
-        ("POST", KeyError("x")),
-        ("GET", ValueError("x")),
-        ("beat", OSError()),
+        ("asyncio", Intended, ValueError("x")),
+        ("trio", Accepted, KeyError("x")),
+        ("trio", "POST", BrokenPipeError()),
+        ("asyncio", "POST", KeyError("x")),
+        ("asyncio", "GET", ValueError("x")),
+        ("trio", "beat", OSError()),
     ],
     ids=str,
 )
