@@ -1,1 +1,1 @@
-"""Benchmarks: every number is a ratio, taken in one run, against a peer or a floor. docs/performance.md explains them."""
+"""Benchmarks: ratios against a peer or a floor, each taken in one run. docs/performance.md explains them."""

@@ -7,10 +7,10 @@ from random import Random
 from typing import Any
 
 ID_LENGTH = len("video_00000000")
-_WORDS = (
+_SCENE = (
     "a slow aerial shot over terraced fields at dawn with mist in the valley and long shadows while the camera drifts "
     "left past an old stone mill whose wheel turns under soft golden light no people no text"
-).split()
+)
 
 
 def clip(path: str, size: int) -> Mapping[str, Any]:
@@ -31,7 +31,7 @@ def clip(path: str, size: int) -> Mapping[str, Any]:
 def prompt(number: int) -> str:
     """Return a prompt of about two hundred letters that no other number has."""
     chance = Random(number)
-    return f"Scene {number}: " + " ".join(chance.choices(_WORDS, k=34))
+    return f"Scene {number}: " + " ".join(chance.choices(_SCENE.split(), k=34))
 
 
 def manifest(path: Path, jobs: int, *, provider: str = "openai", metadata: bool = True) -> None:
@@ -40,7 +40,12 @@ def manifest(path: Path, jobs: int, *, provider: str = "openai", metadata: bool 
     for number in range(jobs):
         lines += [f"  - id: job-{number:07d}", f'    prompt: "{prompt(number)}"', '    seconds: "4"']
         if metadata:
-            lines += ["    metadata:", f"      source: batch-{number % 50}", f"      row: {number}", "      licence: cc0"]
+            lines += [
+                "    metadata:",
+                f"      source: batch-{number % 50}",
+                f"      row: {number}",
+                "      licence: cc0",
+            ]
     path.write_text("\n".join(lines) + "\n", "utf-8")
 
 

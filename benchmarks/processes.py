@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 from benchmarks.rows import Broken
 
@@ -53,13 +53,13 @@ def run(command: Sequence[str | Path], *, environment: Mapping[str, str] | None 
     with subprocess.Popen(
         words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=_environment(environment)
     ) as process:
-        assert process.stdout is not None and process.stderr is not None
+        out, complaints = cast("BinaryIO", process.stdout), cast("BinaryIO", process.stderr)
         errors: list[bytes] = []
-        reader = threading.Thread(target=lambda stream: errors.append(stream.read()), args=(process.stderr,))
+        reader = threading.Thread(target=lambda: errors.append(complaints.read()))
         alarm = threading.Timer(TIMEOUT, process.kill)
         alarm.start()
         reader.start()
-        text = process.stdout.read().decode(errors="replace")
+        text = out.read().decode(errors="replace")
         reader.join()
         _, status, usage = os.wait4(process.pid, 0)
         alarm.cancel()
@@ -104,14 +104,14 @@ def serving(clip: Path, *, polls: int = 3, delay: float = 0.0) -> Iterator[Serve
     core = _CORES[-1] if _CORES else -1
     words = [sys.executable, "-m", "benchmarks.server", str(clip), str(polls), str(delay), str(core)]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=_environment(None)) as process:
-        assert process.stdin is not None and process.stdout is not None
+        end, out = cast("BinaryIO", process.stdin), cast("BinaryIO", process.stdout)
         try:
-            line = process.stdout.readline()
+            line = out.readline()
             if not line:
                 raise Broken("the mock server did not start")
             yield Server(f"http://127.0.0.1:{int(line)}/v1")
         finally:
-            process.stdin.close()  # then it ends
+            end.close()  # then it ends
             process.wait(30)
 
 

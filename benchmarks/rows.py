@@ -48,9 +48,10 @@ def share(
     return Row(benchmark, unit, tuple(ours), tuple(peer), against, median(ours) / median(peer), goal)
 
 
-def bound(benchmark: str, unit: str, ours: Sequence[float], *, most: float) -> Row:
-    """Return a cost that has a bound of its own."""
-    return Row(benchmark, unit, tuple(ours), (), "-", median(ours), f"<= {most:g} {unit.partition(' ')[0]}")
+def bound(benchmark: str, unit: str, ours: Sequence[float], *, most: float | None) -> Row:
+    """Return a cost that has a bound of its own, or none."""
+    goal = "-" if most is None else f"<= {most:g} {unit.partition(' ')[0]}"
+    return Row(benchmark, unit, tuple(ours), (), "-", median(ours), goal)
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -63,9 +64,10 @@ def table(rows: Sequence[Row]) -> str:
         lines.append((row.benchmark, _short(median(row.ours)), peer, row.unit, ratio, row.goal, met, row.against))
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     return "\n".join(
-        "  ".join(word.rjust(width) if column in _NUMBERS else word.ljust(width) for column, (word, width) in enumerate(
-            zip(line, widths, strict=True)
-        )).rstrip()
+        "  ".join(
+            word.rjust(width) if column in _NUMBERS else word.ljust(width)
+            for column, (word, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
         for line in lines
     )
 

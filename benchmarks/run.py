@@ -21,14 +21,18 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--short", action="store_true", help="tiny and once each: does it still run? (for CI)")
     parser.add_argument("--rounds", type=int, help="runs of each side; 5, and 1 with --short")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows and every run there")
-    parser.add_argument("--venv", type=Path, default=caches / "callsheet" / "benchmarks", help="the environment's folder")
+    parser.add_argument(
+        "--venv", type=Path, default=caches / "callsheet" / "benchmarks", help="the environment's folder"
+    )
     return parser.parse_args()
 
 
 def environment(folder: Path) -> Path:
     """Return the Python of the environment, made or brought up to date where what it is made of has changed."""
     python, stamp = folder / "bin" / "python", folder / "made-of"
-    sources = b"\0".join([bytes(ROOT), PEERS.read_bytes(), (ROOT / "pyproject.toml").read_bytes(), sys.version.encode()])
+    sources = b"\0".join(
+        [bytes(ROOT), PEERS.read_bytes(), (ROOT / "pyproject.toml").read_bytes(), sys.version.encode()]
+    )
     made_of = hashlib.sha256(sources).hexdigest()
     if not stamp.exists() or stamp.read_text("utf-8") != made_of:
         print(f"making the environment in {folder}", file=sys.stderr)

@@ -1,7 +1,7 @@
 """A mock of POST /v1/videos that does nothing but count: ``python -m benchmarks.server CLIP POLLS DELAY CORE``.
 
-HTTP/1.1 is parsed by hand, as far as the clients of the benchmarks need it: this must never be what is measured. It prints
-its port, serves on 127.0.0.1, and ends when its standard input does. ``GET /stats`` tells what it has seen.
+HTTP/1.1 is parsed by hand, as far as the clients of the benchmarks need it: this must never be what is measured. It
+prints its port, serves on 127.0.0.1, and ends when its standard input does. ``GET /stats`` tells what it has seen.
 """
 
 import asyncio
@@ -13,6 +13,7 @@ import time
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
+from typing import cast
 from urllib.parse import parse_qs
 
 try:
@@ -36,7 +37,7 @@ class Video:
 
 
 class Studio:
-    """All that the server knows. ``doubles`` are creates with a prompt, or an idempotency key, that was there before."""
+    """All that the server knows. ``doubles`` are creates with a prompt or an idempotency key that was there before."""
 
     def __init__(self, clip: bytes, polls: int) -> None:
         self.clip, self.polls = clip, polls
@@ -57,9 +58,10 @@ class Studio:
         if words == [""]:
             return self._listed({name: values[0] for name, values in parse_qs(query).items()})
         video = self.videos.get(words[0])
-        if video is None:
-            return self._refused("no such video")
-        if len(words) == 1:
+        return self._refused("no such video") if video is None else self._asked(video, content=len(words) > 1)
+
+    def _asked(self, video: Video, *, content: bool) -> tuple[int, bytes, tuple[bytes, ...]]:
+        if not content:
             video.polls += 1
             return _json(200, self._shown(video))
         if video.polls < self.polls:
@@ -144,8 +146,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by its class
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data

@@ -94,7 +94,11 @@ def main() -> int:
             broken.append(name)
     print(machine(rounds, short=given.short), table(rows), sep="\n\n")
     if given.json:
-        found = {"machine": machine(rounds, short=given.short), "rows": [row.document() for row in rows], "broken": broken}
+        found = {
+            "machine": machine(rounds, short=given.short),
+            "rows": [row.document() for row in rows],
+            "broken": broken,
+        }
         given.json.write_text(json.dumps(found, indent=2) + "\n", "utf-8")
     if broken:
         print(f"broken: {', '.join(broken)}")
@@ -111,7 +115,8 @@ def machine(rounds: int, *, short: bool) -> str:
         pass
     load = os.getloadavg()[0]
     form = ", short form: the numbers mean nothing" if short else ""
-    return f"{os.cpu_count()} x {model}, {platform.system()}, Python {platform.python_version()}, {rounds} runs, load {load:.1f}{form}"
+    system = f"{platform.system()}, Python {platform.python_version()}"
+    return f"{os.cpu_count()} x {model}, {system}, {rounds} runs, load {load:.1f}{form}"
 
 
 if __name__ == "__main__":

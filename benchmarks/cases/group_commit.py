@@ -12,7 +12,6 @@ from benchmarks.side import Clock
 
 if TYPE_CHECKING:
     from benchmarks.suite import Bench
-
     from pipeline.events import Event
     from pipeline.jobs import Spec
 
@@ -56,7 +55,9 @@ def measure(bench: "Bench") -> Sequence[Row]:
         found = bench.interleaved(
             ours=lambda once=once: once(256, jobs), alone=lambda once=once, jobs=fewer: once(1, jobs), plain=bare
         )
-        cost = {who: [used.told["wall"] * 1e6 / used.told["transitions"] for used in runs] for who, runs in found.items()}
+        cost = {
+            who: [used.told["wall"] * 1e6 / used.told["transitions"] for used in runs] for who, runs in found.items()
+        }
         unit = "us on the clock"
         rows.append(cheaper(name, unit, cost["ours"], cost["alone"], "the same ledger, one at a time", least=least))
         rows.append(cheaper(name, unit, cost["ours"], cost["plain"], "plain SQLite, a commit each", least=None))
@@ -76,7 +77,9 @@ def _shim(scratch: Path) -> Path | None:
         return None
     source, library = scratch / "slow.c", scratch / "slow.so"
     source.write_text(_SLOW_DISK, "utf-8")
-    made = subprocess.run([compiler, "-shared", "-fPIC", "-o", library, source, "-ldl"], check=False, capture_output=True)
+    made = subprocess.run(
+        [compiler, "-shared", "-fPIC", "-o", library, source, "-ldl"], check=False, capture_output=True
+    )
     return library if made.returncode == 0 else None
 
 
@@ -154,7 +157,9 @@ def plain(path: str, jobs: int) -> Mapping[str, Any]:
     connection.execute("CREATE TABLE jobs (name TEXT PRIMARY KEY, prompt TEXT, state TEXT)")
     connection.execute("CREATE TABLE events (id INTEGER PRIMARY KEY, job TEXT, at REAL, state TEXT, raw BLOB)")
     connection.execute("BEGIN")
-    connection.executemany("INSERT INTO jobs VALUES (?, ?, 'planned')", [(f"job-{n}", f"{n:0200}") for n in range(jobs)])
+    connection.executemany(
+        "INSERT INTO jobs VALUES (?, ?, 'planned')", [(f"job-{n}", f"{n:0200}") for n in range(jobs)]
+    )
     connection.execute("COMMIT")
     raw = b'{"id":"video","object":"video","status":"queued","progress":0,"model":"sora-2"}'
     with Clock() as clock:

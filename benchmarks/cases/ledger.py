@@ -17,8 +17,8 @@ IN_FLIGHT = 64
 def measure(bench: "Bench") -> Sequence[Row]:
     """CPU of a job in the ledger alone, 64 at a time, as a part of the CPU of the same job in the whole runner.
 
-    Nobody can run without the ledger, so this is not the difference of two runs: what the ledger's thread takes from the
-    event loop beyond its own work is not in it.
+    Nobody can run without the ledger, so this is not the difference of two runs: what the ledger's thread takes
+    from the event loop beyond its own work is not in it.
     """
     jobs = bench.size(1000, 16)
     runner.prepare(bench.scratch, jobs, IN_FLIGHT, 64)

@@ -23,9 +23,9 @@ def measure(bench: "Bench") -> Sequence[Row]:
     """
     jobs, path = bench.size(100_000, 200), bench.scratch / "bench.yaml"
     material.manifest(path, jobs)
-    found = bench.interleaved(**{
-        function.__name__: lambda function=function: side(function, path=path) for function in (ours, whole, peer)
-    })
+    found = bench.interleaved(
+        **{function.__name__: lambda function=function: side(function, path=path) for function in (ours, whole, peer)}
+    )
     if len({used.told["jobs"] for runs in found.values() for used in runs} | {jobs}) > 1:
         raise Broken("not all jobs were read")
     cost = {who: [used.told["cpu"] for used in runs] for who, runs in found.items()}

@@ -67,5 +67,7 @@ def peer(jobs: int) -> Mapping[str, Any]:
     requests, schema = _requests(jobs), json.loads(SCHEMA.read_text("utf-8"))
     with Clock() as clock:
         check = Draft202012Validator(schema)
-        wrong = {number: len(found) for number, request in enumerate(requests) if (found := [*check.iter_errors(request)])}
+        wrong = {
+            number: len(found) for number, request in enumerate(requests) if (found := [*check.iter_errors(request)])
+        }
     return clock.told(wrong=sorted(wrong.items()))
