@@ -53,7 +53,7 @@ class Bench:
 Benchmark = Callable[[Bench], Sequence[Row]]
 
 BENCHMARKS: Mapping[str, Benchmark] = {
-    "runner-64": partial(runner.measure, name="runner-64", jobs=1000, in_flight=64, kib=64, least=2.5),
+    "runner-64": partial(runner.measure, name="runner-64", jobs=400, in_flight=64, kib=64, least=2.5),
     "runner-512": partial(runner.measure, name="runner-512", jobs=1024, in_flight=512, kib=64, least=4),
     "runner-4mib": partial(runner.measure, name="runner-4mib", jobs=200, in_flight=64, kib=4096, least=2, memory=0.25),
     "ledger": ledger.measure,
@@ -85,7 +85,9 @@ def main() -> int:
         print(f"{name} ...", file=sys.stderr, flush=True)
         try:
             with TemporaryDirectory(dir=given.scratch, prefix="scratch-") as scratch:
-                rows += BENCHMARKS[name](Bench(Path(scratch), rounds, given.short))
+                found = BENCHMARKS[name](Bench(Path(scratch), rounds, given.short))
+            print(table(found), file=sys.stderr, flush=True)
+            rows += found
         except Broken as error:
             print(f"{name} is broken: {error}", file=sys.stderr)
             broken.append(name)
@@ -94,12 +96,12 @@ def main() -> int:
             broken.append(name)
     print(machine(rounds, short=given.short), table(rows), sep="\n\n")
     if given.json:
-        found = {
+        document = {
             "machine": machine(rounds, short=given.short),
             "rows": [row.document() for row in rows],
             "broken": broken,
         }
-        given.json.write_text(json.dumps(found, indent=2) + "\n", "utf-8")
+        given.json.write_text(json.dumps(document, indent=2) + "\n", "utf-8")
     if broken:
         print(f"broken: {', '.join(broken)}")
     return 1 if broken else 0

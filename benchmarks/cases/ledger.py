@@ -20,7 +20,7 @@ def measure(bench: "Bench") -> Sequence[Row]:
     Nobody can run without the ledger, so this is not the difference of two runs: what the ledger's thread takes
     from the event loop beyond its own work is not in it.
     """
-    jobs = bench.size(1000, 16)
+    jobs = bench.size(400, 16)
     runner.prepare(bench.scratch, jobs, IN_FLIGHT, 64)
 
     def alone() -> Used:
