@@ -3,7 +3,6 @@
 Nothing is written and nothing is sent before all of it has passed.
 """
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -158,8 +157,9 @@ def saved_plan(manifest: Path, path: Path, options: Options, prepared: Prepared)
         "select": list(options.select),
     }
     jobs = saved_jobs(prepared.plan.submissions, loaded.profile)
-    home, campaign = path.parent.resolve(), planfiles.named(prepared.campaign.folder, path)
-    return Saved(planfiles.named(manifest, path), campaign, loaded.manifest.name, asked, _terms(prepared), jobs, home)
+    home = path.parent.resolve()
+    places = planfiles.named(manifest, home), planfiles.named(prepared.campaign.folder, home)
+    return Saved(*places, loaded.manifest.name, asked, _terms(prepared), jobs, home)
 
 
 _ASKED = ("limit", "sample", "seed", "no_submit", "price", "max_cost", "max_videos")
@@ -183,7 +183,7 @@ def check_plan(saved: Saved, prepared: Prepared, options: Options) -> None:
     loaded, plan = prepared.loaded, prepared.plan
     names = saved.name, loaded.manifest.name
     found = [] if names[0] == names[1] else [Difference(("name",), *names)]
-    here = os.path.relpath(prepared.campaign.folder.resolve(), saved.folder)
+    here = planfiles.named(prepared.campaign.folder, saved.folder)
     found += [] if saved.campaign == here else [Difference(("campaign",), saved.campaign, here)]
     now, words = _terms(prepared), prepared.record.words
     found += differences(saved, now, plan.items, plan.submissions, loaded.profile, words=words)

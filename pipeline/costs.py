@@ -114,8 +114,8 @@ class Agreed(NamedTuple):
         """Return what covers both."""
         return Agreed(max(self.cost, other.cost), max(self.videos, other.videos))
 
-    def but_for(self, most: "Agreed") -> "Agreed":
-        """Return what of it is not more than the other."""
+    def at_most(self, most: "Agreed") -> "Agreed":
+        """Return as much of it as the other covers."""
         return Agreed(min(self.cost, most.cost), min(self.videos, most.videos))
 
     def covers(self, other: "Agreed", *, and_above: float, unknown: bool) -> bool:

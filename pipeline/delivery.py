@@ -112,9 +112,11 @@ def export(target: Path, options: Options, wanted: Wanted, observe: Observer = l
         before = replacing.before(place, campaign=name, form=wanted.form)
         shards = wanted.shards or (before and before.shards) or sharding.shards_for(reading.recorded_bytes(connection))
         with staged(place) as stage:
-            packing = _Packing(stage, wanted, Shape(called, shards), custody, settings.get("provider") or "")
+            may_have = _nothing
             if before and wanted.known.files:
-                packing.is_here = partial(_is_here, campaign.outputs, reading.shared_paths(connection))
+                may_have = partial(_is_gone, campaign.outputs, reading.shared_paths(connection))
+            shape, provider = Shape(called, shards), settings.get("provider") or ""
+            packing = _Packing(stage, wanted, shape, custody, provider, may_have=may_have)
             words = dict.fromkeys(options.select, False)
             for job, heard in reading.by_name(connection):
                 checkpoint()
@@ -167,16 +169,35 @@ def _called(wanted: Wanted) -> Mapping[str, str]:
     return called
 
 
-def _is_here(outputs: Outputs, shared: Collection[str], job: Job) -> bool:
-    if job.path is not None and job.path in shared:  # another video of the same length may have its name now
-        return outputs.has(job.path, job.sha256 or "")
-    return outputs.intact(job)
+def _nothing(job: Job) -> bool:
+    return False
+
+
+def _is_gone(outputs: Outputs, shared: Collection[str], job: Job) -> bool:
+    """Tell whether the campaign had the job's video and has it no more."""
+    if job.path is None:
+        return False
+    if job.path in shared:  # another video of the same length may have its name now
+        return not outputs.has(job.path, job.sha256 or "")
+    return not outputs.intact(job)
 
 
 class _Packing:
-    """The new folder while it is filled: what is in it, what is not, and why not."""
+    """The new folder while it is filled: what is in it, what is not, and why not.
 
-    def __init__(self, stage: Stage, wanted: Wanted, shape: Shape, custody: Custody, provider: str) -> None:
+    ``may_have`` tells whether the export that it replaces may have the last copy of a job's video.
+    """
+
+    def __init__(
+        self,
+        stage: Stage,
+        wanted: Wanted,
+        shape: Shape,
+        custody: Custody,
+        provider: str,
+        *,
+        may_have: Callable[[Job], bool],
+    ) -> None:
         self.videos = Counter[str](dict.fromkeys(wanted.splits.names, 0))
         self.bytes = self.failures = self.unfinished = self.orphaned = 0
         self.left_out = list[LeftOut]()
@@ -185,13 +206,12 @@ class _Packing:
         self._format: Format = wanted.known.make(self.tree, shape)
         self._failures: Growing = self.tree.new(FAILURES)
         self._seconds, self._models, self._last = 0.0, Counter[str](), ""
-        self.is_here: Callable[[Job], bool] = lambda job: True
-        """Tells whether the campaign has a job's video still. To be asked where copies of it are replaced."""
+        self._may_have = may_have
 
     def pass_over(self, job: Job) -> None:
         """Leave aside what nobody asks for, but for the last copy of it."""
-        if job.path is not None and not self.is_here(job):
-            self.left_out.append(LeftOut(job.name, job.path, "missing, and the export that is there may have it"))
+        if self._may_have(job):
+            self.left_out.append(LeftOut(job.name, job.path or "", "missing, and the export that is there may have it"))
 
     def take(self, job: Job, heard: float | None) -> None:
         """Put a job where it belongs. Jobs come by name, each once unless the ledger has two requests of a name."""

@@ -34,9 +34,9 @@ def load(path: Path) -> Saved:
     return saved_from(text, name=str(path), folder=path.parent.resolve())
 
 
-def named(other: Path, path: Path) -> str:
-    """Return how a plan at the path names a file or folder: by the way from its own folder."""
-    return Path(os.path.relpath(other.resolve(), path.parent.resolve())).as_posix()
+def named(other: Path, folder: Path) -> str:
+    """Return how a plan in the folder names a file or another folder: by the way from its own."""
+    return Path(os.path.relpath(other.resolve(), folder)).as_posix()
 
 
 def manifest_of(plan: Saved, path: Path) -> Path:

@@ -23,15 +23,15 @@ def plan(manifest: Source, options: Options, *, save: Path | None = None) -> Pre
     Needs no key and no network, and writes nothing else. Raises ManifestError for mistakes in the manifest, UsageError
     for options that do not fit it, LedgerError for a ledger that cannot be read.
     """
-    if save is not None and not isinstance(manifest, Path):
-        raise UsageError("a plan that is saved names its manifest's file: write the manifest into one")
     prepared = prepare(manifest, options)
     try:
         url = address(prepared.loaded.profile, options.base_url, os.environ, allow_http=options.allow_http)
     except UsageError:  # a run says so, when somebody has to know
         url = None
     prepared = replace(prepared, address=url)
-    if save is not None and isinstance(manifest, Path):
+    if save is not None:
+        if not isinstance(manifest, Path):
+            raise UsageError("a plan that is saved names its manifest's file: write the manifest into one")
         prepared.campaign.refuse_its_own(save)
         planfiles.save(save, saved_plan(manifest, save, options, prepared))
     return prepared

@@ -117,7 +117,7 @@ class Prepared:
         """What has been agreed to before, as far as it is spent or its jobs are still asked for."""
         known = [item.job.request for item in self.plan.items if item.job and item.spec and _is_to_do(item)]
         still = Agreed.to(self.account, estimate(known, self.loaded.profile.cost, self.cost.currency))
-        return Agreed(*self.record.settings.get("agreed", ())).but_for(still)
+        return Agreed(*self.record.settings.get("agreed", ())).at_most(still)
 
     @property
     def asks_for(self) -> Agreed:

@@ -45,14 +45,9 @@ def trial(cleared: Cleared, number: int) -> Trial | None:
         cleared,
         prepared=replace(prepared, selected=names, cost=first),
         options=replace(cleared.options, plan=None),  # it has been checked, and is checked again before the rest
-        agreed=_at_most(cleared.agreed, Agreed.to(prepared.account, first), least=prepared.agreed),
+        agreed=cleared.agreed.at_most(Agreed.to(prepared.account, first)).and_to(prepared.agreed),
     )
     return Trial(cleared, len(rest), others)
-
-
-def _at_most(agreed: Agreed, most: Agreed, *, least: Agreed) -> Agreed:
-    cost, videos = min(agreed.cost, most.cost), min(agreed.videos, most.videos)
-    return Agreed(max(cost, least.cost), max(videos, least.videos))
 
 
 def _is_ours(job: Job, names: frozenset[str]) -> bool:
