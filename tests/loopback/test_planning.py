@@ -136,6 +136,7 @@ def test_the_manifests_budget_counts_videos_too_and_the_option_goes_before_it(
     assert (found["cost"]["max_videos"], found["cost"]["unknown_price_jobs"]) == (1, 1)
     planned = call(folder, "plan", "spring.yaml", "--profile", "priceless.yaml", "--max-videos", "2").stdout
     assert "Cost of what is submitted: unknown for 2 jobs: the profile has no price" in planned
+    assert "  2 x sora-2 1280x720 4 s: price unknown" in planned
     assert "Budget: 1 video left: 1 of 2 jobs fit, and the run ends there" in planned
     assert (run(folder, server, "--max-videos", "3", profile="priceless.yaml").returncode, len(bill)) == (0, 3)
 
