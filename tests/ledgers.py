@@ -1,5 +1,6 @@
 """Ledgers of jobs in all states, by chance: written by SQL, as no run would have the patience to."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -10,12 +11,13 @@ from pipeline.ledger import opening
 from pipeline.ledger.rows import COLUMNS, to_column, unfetched_setting
 from pipeline.ledger.store import SqliteLedger
 
+USUAL = (*State, State.DONE, State.DONE, State.DONE, State.PLANNED)
 _WARNINGS = ((), (), (), ("shorter than asked for",), ("shorter", 'of [b]"another"[/b] size'))
 _PRICES = (None, 0.0, 0.1, 0.4, 1.2)
 
 
-def built(path: Path, rng: Random, number: int) -> None:
-    """Make a ledger of so many jobs at the path, each of them with some of what a job can have."""
+def built(path: Path, rng: Random, number: int, among: Sequence[State] = USUAL) -> None:
+    """Make a ledger of so many jobs at the path, in these states, each of them with some of what a job can have."""
     path.parent.mkdir(parents=True, exist_ok=True)
     SqliteLedger.create_or_open(path, now=lambda: 1e9, blocking=inline).close()
     connection = opening.connect(path, lambda _: None)
@@ -23,7 +25,7 @@ def built(path: Path, rng: Random, number: int) -> None:
     marks = ", ".join("?" * len(COLUMNS))
     waiting = {}
     for id_ in range(1, number + 1):
-        job = job_by_chance(rng, id_)
+        job = job_by_chance(rng, id_, rng.choice(among))
         values = [to_column(name, getattr(job, name)) for name in COLUMNS]
         connection.execute(f"INSERT INTO jobs (id, {', '.join(COLUMNS)}) VALUES (?, {marks})", (id_, *values))
         for kind, data in events_by_chance(rng, job):
@@ -42,13 +44,12 @@ def built(path: Path, rng: Random, number: int) -> None:
     connection.close()
 
 
-def job_by_chance(rng: Random, number: int) -> Job:
+def job_by_chance(rng: Random, number: int, state: State) -> Job:
     """Return a job that a ledger could have; what it has no rule about, it may have or not."""
 
     def some(value: Any) -> Any:
         return rng.choice((None, value))
 
-    state = rng.choice((*State, State.DONE, State.DONE, State.DONE, State.PLANNED))
     request = {"model": "sora-2", "prompt": f"shot {number}", "size": "1280x720", "seconds": "4"}
     spec = Spec(
         f"shot-{rng.randrange(10**9):x}#{number}", 1, request, f"shot-{number}.mp4", "", ("hero",), {"n": number}
