@@ -202,6 +202,11 @@ def portrait(names: Sequence[str], options: Options) -> Portrait:
     return Portrait(tuple(next(one for one in listed if one.name == name) for name in names), tuple(rows))
 
 
+def schema_text(name: str) -> str:
+    """Return a JSON Schema of ``schemas/`` by its short name, as it is on disk."""
+    return shipped.schema_text(name)
+
+
 def language(name: str, provider: str, options: Options) -> Mapping[str, Any]:
     """Return the schema of manifests, or of included files, with what a provider takes. Raises UsageError."""
     if name not in {"manifest", "include"}:

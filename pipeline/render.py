@@ -4,12 +4,14 @@ Every foreign string (a prompt, an id, a server's sentence) goes through ``safe`
 the terminal, or turn the reading direction. Nothing here is ever read as markup.
 """
 
+from __future__ import annotations  # what only lends its type is not loaded
+
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
@@ -17,17 +19,21 @@ from rich.text import Text
 
 from pipeline import neutral, parquet, source
 from pipeline.actions import ACTIONS
-from pipeline.authoring import Blame, Checked
-from pipeline.commands import Ended
 from pipeline.document import Place
 from pipeline.document import Text as Written
-from pipeline.errors import Problem
-from pipeline.explaining import Explained
 from pipeline.folder import content
 from pipeline.jobs import FOR_A_PERSON, FailureKind, Job, State
-from pipeline.rules import Rule
 from pipeline.sayings import masked
-from pipeline.summary import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from pipeline.authoring import Blame, Checked
+    from pipeline.commands import Ended
+    from pipeline.errors import Problem
+    from pipeline.explaining import Explained
+    from pipeline.rules import Rule
+    from pipeline.summary import Status
 
 _ESCAPED = {**neutral.WRITTEN_OUT, ord("\n"): "⏎", ord("\r"): "", ord("\t"): " "}
 

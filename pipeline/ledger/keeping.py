@@ -25,9 +25,7 @@ _SUMS = f"""SELECT state, count(*), count(*) FILTER (WHERE orphaned),
 def sums(connection: sqlite3.Connection) -> Sums:
     """Return what the jobs come to."""
     rows = {State(word): facts for word, *facts in connection.execute(_SUMS)}
-    counts, orphaned = (
-        {state: facts[column] for state, facts in rows.items() if facts[column]} for column in (0, 1)
-    )
+    counts, orphaned = ({state: facts[column] for state, facts in rows.items() if facts[column]} for column in (0, 1))
     spent, in_doubt, unknown, picked, left_over, size = (
         sum(facts[column] for facts in rows.values()) for column in range(2, 8)
     )
