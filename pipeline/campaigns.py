@@ -92,12 +92,13 @@ def _run(manifest: Path, options: Options, told: Told, canary: int | None, *, as
     cleared = anyio.run(partial(commands.cleared, manifest, options, confirm=plans.confirm))
     render.warnings(console, cleared.prepared.loaded.warnings)
     end = attending.run(console, cleared, told, canary=canary)
-    blamed = authoring.blamed(manifest, cleared.prepared.loaded.profile, end.status.jobs, options)
+    refused = end.status.among(authoring.REFUSED, telling=True)
+    blamed = authoring.blamed(manifest, cleared.prepared.loaded.profile, refused, options)
     with suppress(OSError):  # however it is shown, the run has ended as it has
         render.ended(console, end, manifest, blamed)
     if as_json:
         places = {name: blame.source.place for name, blame in blamed.items() if blame.source.place}
-        print_json(summary.run_document(end.status, end.exit_code, places))
+        print_json(summary.run_document(end.status, end.exit_code, places, listing=iter))
     return end
 
 

@@ -1,6 +1,5 @@
 """What every command answers with: a document for programs, or words for people; and how it asks them."""
 
-import json
 import signal
 import sys
 from collections.abc import Callable
@@ -10,10 +9,13 @@ import click
 
 from pipeline import render, summary
 from pipeline.errors import CallsheetError, ManifestError
+from pipeline.spelling import spelled
 
 
 def print_json(document: Any) -> None:
-    click.echo(json.dumps(document, indent=2, ensure_ascii=True))
+    for piece in spelled(document):
+        click.echo(piece, nl=False)
+    click.echo()
 
 
 def answer_with(as_json: bool, document: Callable[..., Any], people: Callable[..., None], *found: Any) -> None:

@@ -2,6 +2,7 @@
 
 import time
 from contextlib import aclosing, suppress
+from functools import partial
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ def status(target: Path, as_json: bool, watch: bool, **options: Any) -> int:
         with suppress(KeyboardInterrupt):
             anyio.run(_watch, render.terminal(stderr=False), target, chosen)
     found = anyio.run(watching.status, target, chosen)
-    answer_with(as_json, summary.status_document, render.status, found)
+    answer_with(as_json, partial(summary.status_document, listing=iter), render.status, found)
     return 0
 
 

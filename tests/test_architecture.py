@@ -22,7 +22,7 @@ FLOORS = [
        credential mp4 events evidence decisions policies plan limits choices pinning blocking retrying summary
        actions breakers listing matching answers audits sidecars clock rules annotations comparing symptoms
        diagnosis outlines changes costs timing previews saved tally onlookers exposition boxes rows splits sharding
-       cards neutral""",
+       cards neutral spelling""",
     """client probing network shipped providers files folder including parquet pages starter inputs outputs custody
        planfiles staging ledger simulator traffic trails campaign""",
     """steps runner supervision fixing preparation reconciliation surroundings inquiry rebuilding examining
