@@ -17,9 +17,9 @@ PACKAGE = ROOT / "pipeline"
 #: Every module or package, lowest floor first. Imports point down; a new module is given its place here.
 FLOORS = [
     "errors jobs envelopes classes videos",
-    """source document syntax scalars sayings hints templates tables naming filenames validation expansion manifest
-       drafts making matrix advice images references edits explaining profile soundness bodies culprits outcomes
-       credential mp4 events evidence decisions policies plan limits choices pinning blocking retrying summary
+    """source document syntax scalars sayings hints templates tables naming filenames compiled breaches validation
+       expansion manifest drafts making matrix advice images references edits explaining profile soundness bodies culprits
+       outcomes credential mp4 events evidence decisions policies plan limits choices pinning blocking retrying summary
        actions breakers listing matching answers audits sidecars clock rules annotations comparing symptoms
        diagnosis outlines changes costs timing previews saved tally onlookers exposition boxes rows splits sharding
        cards neutral spelling""",
@@ -133,7 +133,8 @@ LIBRARIES = {
     "av": "simulator report.posters",
     "click": "cli options replies servers manifests keeping results campaigns standing",
     "httpx": "client network probing traffic",
-    "jsonschema": "sayings validation simulator.refusals",
+    "jsonschema": "breaches sayings validation simulator.refusals",
+    "jsonschema_rs": "compiled",
     "PIL": "simulator report.posters",
     "pyarrow": "parquet",
     "rich": "render progress live attending standing stories handover descriptions plans handouts",
