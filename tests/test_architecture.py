@@ -23,8 +23,8 @@ FLOORS = [
        actions breakers listing matching answers audits sidecars clock rules annotations comparing symptoms
        diagnosis outlines changes costs timing previews saved tally onlookers exposition boxes rows splits sharding
        cards neutral""",
-    """client probing network shipped providers files folder including parquet pages starter inputs outputs custody
-       planfiles staging ledger simulator traffic trails campaign""",
+    """client connections gets probing network shipped providers files folder including parquet pages starter inputs
+       outputs custody planfiles staging ledger simulator traffic trails campaign""",
     """steps runner supervision fixing preparation reconciliation surroundings inquiry rebuilding examining
        clearing origins journal logbook metering trial formats replacing rejections locks report
        residence""",
@@ -38,8 +38,11 @@ MINGLING = {0, 1}
 #: The only imports across one of the other floors.
 ACROSS = {
     ("trial", "clearing"),
+    ("client", "connections"),
     ("client", "network"),
     ("client", "traffic"),
+    ("connections", "gets"),
+    ("connections", "network"),
     ("probing", "network"),
     ("files", "folder"),
     ("files", "providers"),
@@ -126,10 +129,11 @@ ACROSS = {
 
 #: Who may import a library. ``ledger`` means all of the package.
 LIBRARIES = {
-    "asyncio": "",
+    "aiohttp": "gets",
+    "asyncio": "connections gets",
     "av": "simulator report.posters",
     "click": "cli options replies servers manifests keeping attending results",
-    "httpx": "client network probing traffic",
+    "httpx": "client connections gets network probing traffic",
     "jsonschema": "sayings validation simulator.refusals",
     "PIL": "simulator report.posters",
     "pyarrow": "parquet",
@@ -140,6 +144,7 @@ LIBRARIES = {
     "trio": "",
     "uvicorn": "simulator",
     "yaml": "source syntax",
+    "yarl": "gets",
 }
 
 FREE = {"anyio", "pipeline", *sys.stdlib_module_names}
