@@ -18,9 +18,9 @@ PACKAGE = ROOT / "pipeline"
 FLOORS = [
     "errors jobs envelopes classes videos",
     """source document syntax scalars sayings hints templates tables naming filenames compiled breaches validation
-       expansion manifest drafts making matrix advice images references edits explaining profile soundness bodies culprits
-       outcomes credential mp4 events evidence decisions policies plan limits choices pinning blocking retrying summary
-       actions breakers listing matching answers audits sidecars clock rules annotations comparing symptoms
+       expansion manifest drafts making matrix advice images references edits explaining profile soundness bodies
+       culprits outcomes credential mp4 events evidence decisions policies plan limits choices pinning blocking retrying
+       summary actions breakers listing matching answers audits sidecars clock rules annotations comparing symptoms
        diagnosis outlines changes costs timing previews saved tally onlookers exposition boxes rows splits sharding
        cards neutral""",
     """client probing network shipped providers files folder including parquet pages starter inputs outputs custody
