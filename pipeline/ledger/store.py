@@ -20,18 +20,26 @@ import anyio
 
 from pipeline.blocking import Blocking, T
 from pipeline.errors import LedgerError
-from pipeline.events import CHANGES, TRANSITIONS, Accepted, Adopted, Event, Intended, Returned, apply
+from pipeline.events import TRANSITIONS, Accepted, Adopted, Event, Intended, Returned, apply
 from pipeline.jobs import Failure, FailureKind, Job, Spec, State, canonical_json
-from pipeline.ledger import BudgetReached, DuplicateVideo, home, opening, reading, rescue, schema
-from pipeline.ledger.rows import COLUMNS, event_data, job_from, to_column
+from pipeline.ledger import BudgetReached, DuplicateVideo, home, moves, opening, reading, rescue, schema
+from pipeline.ledger.rows import COLUMNS, job_from, to_columns
 
 
 @dataclass(slots=True)
 class _Waiting:
     job: Job
     event: Event
-    done: bool = False
+    after: Job
     error: Exception | None = None
+
+
+class _Batch:
+    """Those whose transitions share a commit. Who begins a batch commits it; the others wait until it is ``over``."""
+
+    def __init__(self) -> None:
+        self.members: list[_Waiting] = []
+        self.over = anyio.Event()
 
 
 class SqliteLedger:
@@ -52,7 +60,7 @@ class SqliteLedger:
         self._now = now
         self._blocking = blocking
         self._turn = anyio.Lock()
-        self._waiting: list[_Waiting] = []
+        self._gathering: _Batch | None = None
         self._strain: LedgerError | None = None
         self._broken = False
 
@@ -109,20 +117,21 @@ class SqliteLedger:
         await self._transaction(lambda: self._remember(settings))
 
     async def record(self, job: Job, event: Event) -> Job:
-        after = apply(job, event)
+        waiting = _Waiting(job, event, apply(job, event))
         if self._strain is not None and isinstance(event, Intended):
             raise self._strain
-        waiting = _Waiting(job, event)
-        self._waiting.append(waiting)
+        batch = self._gathering
         with anyio.CancelScope(shield=True):
-            async with self._turn:
-                if not waiting.done:
-                    await self._commit_waiting()
+            if batch is None:
+                await self._gather(waiting)
+            else:
+                batch.members.append(waiting)
+                await batch.over.wait()
         if waiting.error is not None:
             raise waiting.error
         if self._strain is not None:
             raise self._strain
-        return after
+        return waiting.after
 
     async def claimed(self, ids: Collection[str]) -> Collection[str]:
         query = "SELECT video_id FROM claims WHERE video_id IN (SELECT value FROM json_each(?))"
@@ -142,8 +151,18 @@ class SqliteLedger:
             for job in rows:
                 yield job
 
-    async def _commit_waiting(self) -> None:
-        batch, self._waiting = self._waiting, []
+    async def _gather(self, first: _Waiting) -> None:
+        """Begin a batch, and commit it at its turn, with whoever came until then."""
+        batch = self._gathering = _Batch()
+        batch.members.append(first)
+        try:
+            async with self._turn:
+                self._gathering = None
+                await self._commit(batch.members)
+        finally:
+            batch.over.set()
+
+    async def _commit(self, batch: Sequence[_Waiting]) -> None:
         try:
             await self._guarded(lambda: self._write(batch))
         except LedgerError as failed:
@@ -152,9 +171,6 @@ class SqliteLedger:
             for waiting in batch:
                 waiting.error = waiting.error or LedgerError(f"{self._path}: not recorded: {error!r}")
             raise
-        finally:
-            for waiting in batch:
-                waiting.done = True
 
     async def _transaction(self, work: Callable[[], None]) -> None:
         def committed() -> None:
@@ -186,7 +202,7 @@ class SqliteLedger:
         self._connection.execute("BEGIN IMMEDIATE")
         for waiting in batch:
             try:
-                self._update(waiting.job, waiting.event)
+                self._update(waiting.job, waiting.event, waiting.after)
             except (DuplicateVideo, BudgetReached) as error:
                 waiting.error = error
         self._connection.execute("COMMIT")
@@ -218,16 +234,16 @@ class SqliteLedger:
         self._connection = opening.connect(self._path, schema.check)
         self._connection.execute("BEGIN IMMEDIATE")
         for waiting in batch:
-            job, event = waiting.job, waiting.event
+            event, after = waiting.event, waiting.after
             waiting.error = None
-            there = self._stands(apply(job, event))
+            there = self._stands(after)
             if isinstance(event, Intended):
                 if there:
-                    failure = Failure(FailureKind.NOT_SENT, "the ledger failed before it was sent")
-                    self._update(apply(job, event), Returned(failure=failure))
+                    back = Returned(failure=Failure(FailureKind.NOT_SENT, "the ledger failed before it was sent"))
+                    self._update(after, back, apply(after, back))
             elif not there:
                 try:
-                    self._update(job, event)
+                    self._update(waiting.job, event, after)
                 except DuplicateVideo as error:
                     waiting.error = error
         self._connection.execute("COMMIT")
@@ -278,31 +294,12 @@ class SqliteLedger:
         for event in (Accepted(**known), Adopted(**known, by="the rescue file")):
             if type(event) in TRANSITIONS[job.state]:
                 with suppress(DuplicateVideo):
-                    self._update(job, event)
+                    self._update(job, event, apply(job, event))
                     return True
         return False
 
-    def _update(self, job: Job, event: Event) -> None:
-        after = apply(job, event)
-        changed = CHANGES[type(event)]
-        values = [to_column(name, getattr(after, name)) for name in changed]
-        try:
-            row = self._connection.execute(
-                _UPDATE[type(event)],
-                (*values, after.state, job.name, job.request_hash, job.state, job.attempt),
-            ).fetchone()
-        except sqlite3.IntegrityError as error:
-            if "video_id" in str(error):
-                raise DuplicateVideo(after.video_id) from error
-            if "budget" in str(error):
-                raise BudgetReached(job.name) from error
-            raise
-        if row is None:
-            raise LedgerError(f"{job.name} is not as this run left it: another program has written the ledger")
-        self._connection.execute(
-            "INSERT INTO events (job, at, kind, state, data, raw) VALUES (?, ?, ?, ?, ?, ?)",
-            (row[0], self._now(), type(event).__name__.lower(), after.state, event_data(event), event.raw),
-        )
+    def _update(self, job: Job, event: Event, after: Job) -> None:
+        moves.write(self._connection, job, event, after, self._now())
 
     def _enrol(
         self, specs: Sequence[Spec], settings: Mapping[str, Any], budget: tuple[float | None, int | None]
@@ -312,7 +309,7 @@ class SqliteLedger:
         for spec in specs:
             job = Job.planned(spec)
             execute("INSERT INTO asked VALUES (?, ?)", (job.name, job.request_hash))
-            execute(_ENROL, tuple(to_column(name, getattr(job, name)) for name in COLUMNS))
+            execute(_ENROL, to_columns(job, COLUMNS))
         missing = "(name, request_hash) NOT IN (SELECT name, request_hash FROM asked)"
         execute(f"DELETE FROM jobs WHERE attempt = 0 AND {missing}")  # noqa: S608  # no input in it
         execute(f"UPDATE jobs SET orphaned = {missing}")  # noqa: S608
@@ -329,11 +326,6 @@ class SqliteLedger:
 _FIND = f"SELECT {', '.join(COLUMNS)} FROM jobs WHERE name = ? AND request_hash = ?"  # noqa: S608  # our own names
 _FIND_KEY = f"SELECT {', '.join(COLUMNS)} FROM jobs WHERE idempotency_key = ?"  # noqa: S608
 _FIND_EARLIER = "SELECT 1 FROM events WHERE kind = 'intended' AND json_extract(data, '$.idempotency_key') = ? LIMIT 1"
-_UPDATE = {
-    event: f"UPDATE jobs SET {''.join(f'{name} = ?, ' for name in changed)}state = ?"  # noqa: S608  # our own names
-    " WHERE name = ? AND request_hash = ? AND state = ? AND attempt = ? RETURNING id"
-    for event, changed in CHANGES.items()
-}
 # What was never sent is as the manifest says now; what was sent keeps the request and the file name it has.
 _ENROL = f"""INSERT INTO jobs ({", ".join(COLUMNS)}) VALUES ({", ".join("?" * len(COLUMNS))})
     ON CONFLICT (name, request_hash) DO UPDATE SET tags = excluded.tags, metadata = excluded.metadata,
