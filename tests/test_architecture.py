@@ -23,8 +23,8 @@ FLOORS = [
        actions breakers listing matching answers audits sidecars clock rules annotations comparing symptoms
        diagnosis outlines changes costs timing previews saved tally onlookers exposition boxes rows splits sharding
        cards neutral""",
-    """client probing network shipped providers files folder including parquet pages starter inputs outputs custody
-       planfiles staging ledger simulator traffic trails campaign""",
+    """client probing network shipped providers files folder including parquet pages starter inputs outputs parts disk
+       custody planfiles staging ledger simulator traffic trails campaign""",
     """steps runner supervision fixing preparation reconciliation surroundings inquiry rebuilding examining
        clearing origins journal logbook metering trial formats replacing rejections locks report
        residence""",
@@ -49,12 +49,15 @@ ACROSS = {
     ("files", "including"),
     ("folder", "parquet"),
     ("including", "folder"),
-    ("inputs", "outputs"),
+    ("inputs", "disk"),
+    ("outputs", "disk"),
+    ("outputs", "parts"),
+    ("parts", "disk"),
     ("campaign", "inputs"),
     ("campaign", "outputs"),
     ("simulator", "shipped"),
     ("staging", "custody"),
-    ("staging", "outputs"),
+    ("staging", "disk"),
     ("runner", "steps"),
     ("steps", "reconciliation"),
     ("attending", "live"),
