@@ -267,8 +267,8 @@ def _until_due(tools: Tools, job: Job, moment: Moment) -> float:
 async def _download(tools: Tools, job: Job, moment: Moment) -> DownloadOutcome:
     if moment.tries > 1:
         await anyio.sleep(backoff(moment.tries, base=2, cap=60, rng=tools.rng))
-    again = repeated(lambda outcome: isinstance(outcome, Silence), attempts=3, base=1, cap=20, rng=tools.rng)
-    outcome: DownloadOutcome = await again(_fetch, tools, job)
+    fetch = partial(_fetch, tools, job)
+    outcome = await repeated(fetch, _is_silent, attempts=3, base=1, cap=20, rng=tools.rng)
     if isinstance(outcome, Fetched):
         tools.signals.largest = max(tools.signals.largest, outcome.bytes)
     if not isinstance(outcome, Silence):
@@ -278,6 +278,10 @@ async def _download(tools: Tools, job: Job, moment: Moment) -> DownloadOutcome:
     elif outcome.failure.kind is not FailureKind.RATE_LIMITED:
         _unheard(tools, outcome.failure)
     return outcome
+
+
+def _is_silent(outcome: DownloadOutcome) -> bool:
+    return isinstance(outcome, Silence)
 
 
 async def _fetch(tools: Tools, job: Job) -> DownloadOutcome:

@@ -139,7 +139,6 @@ LIBRARIES = {
     "rich": "render progress live attending stories handover descriptions plans handouts",
     "sqlite3": "ledger simulator.store",
     "starlette": "simulator",
-    "tenacity": "retrying",
     "trio": "",
     "uvicorn": "simulator",
     "yaml": "source syntax",
