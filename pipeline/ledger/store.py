@@ -37,9 +37,21 @@ class _Waiting:
 class _Batch:
     """Those whose transitions share a commit. Who begins a batch commits it; the others wait until it is ``over``."""
 
-    def __init__(self) -> None:
-        self.members: list[_Waiting] = []
+    def __init__(self, first: _Waiting) -> None:
+        self.members = [first]
         self.over = anyio.Event()
+
+    async def joined_by(self, waiting: _Waiting) -> None:
+        """Wait until it is over, though cancelled: who is hears of it at the next occasion, as after any shield.
+
+        A scope for each who waits would cost more than the waiting.
+        """
+        self.members.append(waiting)
+        try:
+            await self.over.wait()
+        except anyio.get_cancelled_exc_class():
+            with anyio.CancelScope(shield=True):
+                await self.over.wait()
 
 
 class SqliteLedger:
@@ -120,13 +132,10 @@ class SqliteLedger:
         waiting = _Waiting(job, event, apply(job, event))
         if self._strain is not None and isinstance(event, Intended):
             raise self._strain
-        batch = self._gathering
-        with anyio.CancelScope(shield=True):
-            if batch is None:
-                await self._gather(waiting)
-            else:
-                batch.members.append(waiting)
-                await batch.over.wait()
+        if self._gathering is None:
+            await self._gather(waiting)
+        else:
+            await self._gathering.joined_by(waiting)
         if waiting.error is not None:
             raise waiting.error
         if self._strain is not None:
@@ -153,12 +162,12 @@ class SqliteLedger:
 
     async def _gather(self, first: _Waiting) -> None:
         """Begin a batch, and commit it at its turn, with whoever came until then."""
-        batch = self._gathering = _Batch()
-        batch.members.append(first)
+        batch = self._gathering = _Batch(first)
         try:
-            async with self._turn:
-                self._gathering = None
-                await self._commit(batch.members)
+            with anyio.CancelScope(shield=True):
+                async with self._turn:
+                    self._gathering = None
+                    await self._commit(batch.members)
         finally:
             batch.over.set()
 
