@@ -42,7 +42,7 @@ from pipeline.saved import carried_on
 from pipeline.steps import Tools
 from pipeline.summary import Status
 from pipeline.supervision import Telling, apart, attended
-from pipeline.surroundings import campaign_of, faults_of, rescue_folders, simulator, status_of
+from pipeline.surroundings import faults_of, rescue_folders, simulator, status_of
 from pipeline.tally import Tally
 
 _STRICT_RULES = "sora-request"
@@ -78,15 +78,6 @@ def validate(manifest: Source, options: Options) -> Loaded:
     Raises ManifestError with all of its problems, UsageError for a selection that fits no job.
     """
     return checked(manifest, options)
-
-
-@in_a_thread
-def status(target: Path, options: Options) -> Status:
-    """Return what the ledger of a manifest, or of a campaign's folder, says, also during a run.
-
-    Raises LedgerError where there is none.
-    """
-    return status_of(campaign_of(target, options.output))
 
 
 def nobody(prepared: Prepared) -> bool | None:
@@ -274,11 +265,6 @@ async def simulate(
         from pipeline.simulator.server import serve  # noqa: PLC0415  # an extra, and slow to import
 
         await serve(app, port=port, started=started, bytewise=bool(wrong and wrong.need_a_proxy))
-
-
-def schema_text(name: str) -> str:
-    """Return a JSON Schema of ``schemas/`` by its short name, as it is on disk."""
-    return shipped.schema_text(name)
 
 
 async def _enrol(ledger: SqliteLedger, prepared: Prepared, cleared: Cleared) -> None:

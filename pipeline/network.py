@@ -5,13 +5,15 @@ import ssl
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
-
-import httpx
 
 from pipeline.credential import Secret
 from pipeline.errors import UsageError
 from pipeline.profile import LOOPBACK
+
+if TYPE_CHECKING:
+    import httpx
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,8 @@ class Network:
 
     def trust(self) -> ssl.SSLContext:
         """Return whom TLS trusts. Raises UsageError for a file without certificates."""
+        import httpx  # noqa: PLC0415  # it takes longer to import than most commands to do their work
+
         context = httpx.create_ssl_context(trust_env=False)
         if self.ca_file is not None:
             try:
@@ -41,8 +45,10 @@ class Network:
                 raise UsageError(f"{self.ca_file} has no certificates that can be read: {error.strerror}") from error
         return context
 
-    def proxied(self, tls: ssl.SSLContext) -> httpx.Proxy | None:
+    def proxied(self, tls: ssl.SSLContext) -> "httpx.Proxy | None":
         """Return the proxy, which is trusted as servers are. Raises UsageError for what is no http or https URL."""
+        import httpx  # noqa: PLC0415  # as above
+
         url = self._proxy_url()
         return httpx.Proxy(url, ssl_context=tls if url.scheme == "https" else None) if url else None
 
@@ -57,9 +63,11 @@ class Network:
         if proxy and url and carries_key and url.startswith("http:") and proxy.host not in LOOPBACK:
             raise UsageError(f"{url} would carry the key unencrypted to the proxy: use https, or --allow-http")
 
-    def _proxy_url(self) -> httpx.URL | None:
+    def _proxy_url(self) -> "httpx.URL | None":
         if self.proxy is None:
             return None
+        import httpx  # noqa: PLC0415  # as above
+
         try:
             url = httpx.URL(self.proxy)
         except (ValueError, httpx.InvalidURL):

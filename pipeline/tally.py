@@ -81,15 +81,12 @@ class Tally:
     def begun(cls, status: Status, *, todo: int, renders: Iterable[float], now: float) -> "Tally":
         """Return the sums as a run begins. ``renders``: seconds that earlier jobs took at the server, oldest first."""
         tally = cls(name=status.name, currency=status.currency, budget=status.budget, began=now, todo=todo)
-        tally.enrol(status.jobs)
+        sums = status.sums
+        tally.counts.update(sums.counts)
+        tally.spent, tally.in_doubt, tally.unknown_price_jobs = sums.spent, sums.in_doubt, sums.unknown_price_jobs
         tally.renders.extend(renders)
+        tally._youngest = sums.youngest
         return tally
-
-    def enrol(self, jobs: Iterable[Job]) -> None:
-        """Add the jobs that there are already."""
-        for job in jobs:
-            self.move(None, Standing.of(job))
-            self._youngest = max(self._youngest, job.submitted_at or 0.0)
 
     def seen(self, before: Standing | None, after: Job, ready: Iterable[float] = ()) -> Standing:
         """Add what somebody else has recorded of a job, and when it was ready. Return what it adds now."""

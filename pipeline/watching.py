@@ -1,4 +1,6 @@
-"""Watching a run from elsewhere, by its ledger. It takes no lock and writes nothing, and no run notices it."""
+"""How a campaign stands, by its ledger, once or again and again. Nothing here takes a lock or writes, and no run
+notices it.
+"""
 
 import time
 from collections import defaultdict, deque
@@ -8,13 +10,15 @@ from pathlib import Path
 
 import anyio
 
+from pipeline.blocking import in_a_thread
 from pipeline.campaign import Campaign
 from pipeline.jobs import FOR_A_PERSON, OVER, Job, State
 from pipeline.ledger import following, reading
 from pipeline.ledger.following import Mark, News
 from pipeline.ledger.lock import Holder, holder
 from pipeline.preparation import Options
-from pipeline.surroundings import campaign_of, title
+from pipeline.summary import Status
+from pipeline.surroundings import campaign_of, status_of, title
 from pipeline.tally import Standing, Tally
 
 EVERY = 1.0
@@ -47,6 +51,15 @@ async def watch(target: Path, options: Options) -> AsyncGenerator[View, None]:
         if view.tally.is_done and not (view.holder and view.holder.runs):
             return
         await anyio.sleep(EVERY)
+
+
+@in_a_thread
+def status(target: Path, options: Options) -> Status:
+    """Return what the ledger of a manifest, or of a campaign's folder, says, also during a run.
+
+    Raises LedgerError where there is none.
+    """
+    return status_of(campaign_of(target, options.output))
 
 
 class _Watcher:

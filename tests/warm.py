@@ -171,7 +171,8 @@ def _tell(line: int, number: int) -> None:
 
 
 def _main() -> int:
-    importlib.import_module("pipeline.cli")  # what it is all about
+    for entry in importlib.import_module("pipeline.cli").COMMANDS.values():  # what it is all about
+        importlib.import_module(f"pipeline.{entry.module}")
     module, _, name = sys.argv[2].partition(":")
     main = getattr(importlib.import_module(module), name)
     gc.freeze()  # or each process copies what it only looks through
