@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import anyio
+import anyio.lowlevel
 
 from pipeline.blocking import Blocking, T
 from pipeline.errors import LedgerError
@@ -24,6 +25,10 @@ from pipeline.events import TRANSITIONS, Accepted, Adopted, Event, Intended, Ret
 from pipeline.jobs import Failure, FailureKind, Job, Spec, State, canonical_json
 from pipeline.ledger import BudgetReached, DuplicateVideo, home, moves, opening, reading, rescue, schema
 from pipeline.ledger.rows import COLUMNS, job_from, to_columns
+
+_TURNS = 4
+"""Turns of the event loop for which a batch is held open, where the last one had more than one member: whatever is
+ready comes along. A loop that is busy takes long for a turn, and an idle one no time."""
 
 
 @dataclass(slots=True)
@@ -73,6 +78,7 @@ class SqliteLedger:
         self._blocking = blocking
         self._turn = anyio.Lock()
         self._gathering: _Batch | None = None
+        self._had_company = False
         self._strain: LedgerError | None = None
         self._broken = False
 
@@ -143,13 +149,11 @@ class SqliteLedger:
         return waiting.after
 
     async def claimed(self, ids: Collection[str]) -> Collection[str]:
-        query = "SELECT video_id FROM claims WHERE video_id IN (SELECT value FROM json_each(?))"
-        call = partial(self._connection.execute, query, (canonical_json(list(ids)),))
-        rows: list[tuple[str]] = []
+        found: Collection[str] = ()
         with anyio.CancelScope(shield=True):
             async with self._turn:
-                rows = await self._guarded(lambda: call().fetchall())
-        return {video_id for (video_id,) in rows}
+                found = await self._guarded(partial(reading.claimed, self._connection, ids))
+        return found
 
     async def jobs(self, states: Collection[State]) -> AsyncGenerator[Job, None]:
         after: int | None = 0
@@ -166,7 +170,10 @@ class SqliteLedger:
         try:
             with anyio.CancelScope(shield=True):
                 async with self._turn:
+                    for _ in range(_TURNS if self._had_company else 0):
+                        await anyio.lowlevel.checkpoint()
                     self._gathering = None
+                    self._had_company = len(batch.members) > 1
                     await self._commit(batch.members)
         finally:
             batch.over.set()
