@@ -103,12 +103,13 @@ class Spec:
         return hashlib.sha256(canonical_json(identity).encode()).hexdigest()
 
 
-_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-
-
 def canonical_json(value: Any) -> str:
     """Return the one spelling of a JSON value: sorted keys, no spaces, text as it is."""
-    return _canonical.encode(value)
+    return _ENCODER.encode(value)
+
+
+#: One for all: json.dumps would make one for each value.
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 @dataclass(frozen=True, slots=True)
