@@ -29,7 +29,7 @@ def create(path: Path, mode: int) -> int:
         return os.open(path, os.O_RDWR | _NEW, mode)
 
 
-def write(descriptor: int, data: bytes | bytearray) -> None:
+def write(descriptor: int, data: bytes) -> None:
     """Write all of it."""
     view = memoryview(data)
     while view:

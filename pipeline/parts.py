@@ -43,14 +43,16 @@ class Part:
         self._make = make
         self._sealed = sealed
         self._hash = hashlib.sha256()
-        self._taken = bytearray()
+        self._taken: list[bytes] = []
+        self._room = AT_ONCE
         self._descriptor: int | None = None
 
     def write(self, chunk: bytes) -> bool:
         """Take bytes, and tell whether there are so many by now that they should be flushed."""
-        self._taken += chunk
+        self._taken.append(chunk)  # a buffer of our own would be one more copy, and new memory for each MiB
         self.size += len(chunk)
-        return len(self._taken) >= AT_ONCE
+        self._room -= len(chunk)
+        return self._room <= 0
 
     def flush(self) -> int:
         """Write what was taken, and return the file's descriptor."""
@@ -58,9 +60,10 @@ class Part:
             if self._descriptor is None:
                 self._make(self.path.parent)
                 self._descriptor = create(self.path, 0o600)
-            self._hash.update(self._taken)
-            write(self._descriptor, self._taken)
-        self._taken = bytearray()
+            for chunk in self._taken:
+                self._hash.update(chunk)
+                write(self._descriptor, chunk)
+        self._taken, self._room = [], AT_ONCE
         return self._descriptor
 
     def seal(self, job: Job) -> Fetched | BadFile:
