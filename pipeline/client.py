@@ -5,7 +5,7 @@ import binascii
 import hashlib
 import re
 import socket
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Self
@@ -183,7 +183,7 @@ class VideosClient:
         return poll_outcome(video_id, answer, self._profile)
 
     async def download(
-        self, video_id: str, write: Callable[[bytes], None], *, most: int
+        self, video_id: str, write: Callable[[bytes], Awaitable[None]], *, most: int
     ) -> Received | BadFile | NotThere | Silence:
         """Hand the content's bytes to ``write``, as they come, and say how it ended. ``most`` bytes are taken."""
         try:
@@ -198,7 +198,7 @@ class VideosClient:
             return Silence(self._failure(FailureKind.SERVER, error))
 
     async def _receive(
-        self, response: httpx.Response, write: Callable[[bytes], None], most: int
+        self, response: httpx.Response, write: Callable[[bytes], Awaitable[None]], most: int
     ) -> Received | BadFile | NotThere | Silence:
         if response.headers.get("content-encoding", "identity") != "identity":
             return _bad(f"the content is encoded ({response.headers['content-encoding'][:40]}): nobody asked for that")
@@ -214,7 +214,7 @@ class VideosClient:
                     return _bad(message, TOO_LONG)
                 if received - mark >= SLOWEST * _STALL:
                     mark, pace.deadline = received, anyio.current_time() + _STALL
-                write(chunk)
+                await write(chunk)
                 head += chunk[: _PEEKED - len(head)]
                 for digest, _ in digests:
                     digest.update(chunk)

@@ -25,7 +25,7 @@ FLOORS = [
        diagnosis outlines changes costs timing previews saved tally onlookers exposition boxes rows splits sharding
        cards neutral spelling""",
     """client connections gets probing network shipped providers files folder including parquet pages starter inputs
-       outputs custody planfiles staging ledger simulator traffic trails campaign""",
+       outputs parts disk custody planfiles staging ledger simulator traffic trails campaign""",
     """steps runner supervision fixing preparation reconciliation surroundings inquiry rebuilding examining
        clearing origins journal logbook metering trial formats replacing rejections locks report
        residence""",
@@ -54,12 +54,15 @@ ACROSS = {
     ("files", "including"),
     ("folder", "parquet"),
     ("including", "folder"),
-    ("inputs", "outputs"),
+    ("inputs", "disk"),
+    ("outputs", "disk"),
+    ("outputs", "parts"),
+    ("parts", "disk"),
     ("campaign", "inputs"),
     ("campaign", "outputs"),
     ("simulator", "shipped"),
     ("staging", "custody"),
-    ("staging", "outputs"),
+    ("staging", "disk"),
     ("runner", "steps"),
     ("steps", "reconciliation"),
     ("attending", "plans"),
@@ -145,7 +148,6 @@ LIBRARIES = {
     "rich": "render progress live attending standing stories handover descriptions plans handouts",
     "sqlite3": "ledger simulator.store",
     "starlette": "simulator",
-    "tenacity": "retrying",
     "trio": "",
     "uvicorn": "simulator",
     "yaml": "source syntax",

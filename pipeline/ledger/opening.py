@@ -82,9 +82,9 @@ def connect(path: Path, prepare: Callable[[sqlite3.Connection], object]) -> sqli
         connection.execute("PRAGMA trusted_schema = OFF")
         connection.execute("PRAGMA cell_size_check = ON")
         connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA recursive_triggers = ON")  # else REPLACE would delete behind their back
         prepare(connection)
+        connection.execute("PRAGMA foreign_keys = ON")
         _use_wal(connection)
     except BaseException:
         connection.close()

@@ -1,12 +1,12 @@
 """Values into columns and back. Pure."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, fields
 from typing import Any
 
 from pipeline.errors import LedgerError
-from pipeline.events import Event
+from pipeline.events import KINDS, Event
 from pipeline.jobs import Failure, FailureKind, Job, State, canonical_json
 
 COLUMNS = tuple(f.name for f in fields(Job))
@@ -15,15 +15,24 @@ COLUMNS = tuple(f.name for f in fields(Job))
 _UNFETCHED = 1000
 _JSON = frozenset({"request", "tags", "metadata", "warnings"})
 _FLAGS = frozenset({"orphaned", "picked"})
+_FACTS = {event: tuple(f.name for f in fields(event) if f.name != "raw") for event in KINDS.values()}
 
 
-def to_column(name: str, value: Any) -> Any:
-    """Return a field's value as SQLite stores it."""
-    if name in _JSON:
-        return canonical_json(value)
-    if name == "failure":
-        return None if value is None else canonical_json(_slim(asdict(value)))
-    return int(value) if name in _FLAGS else value
+def _failure_text(failure: Failure | None) -> str | None:
+    return None if failure is None else canonical_json(_slim(asdict(failure)))
+
+
+#: How a field is stored that SQLite cannot take as it is.
+_SPELLINGS: Mapping[str, Callable[[Any], Any]] = {
+    **dict.fromkeys(_JSON, canonical_json),
+    **dict.fromkeys(_FLAGS, int),
+    "failure": _failure_text,
+}
+
+
+def to_columns(of: Job | Event, names: Iterable[str]) -> list[Any]:
+    """Return the values of these fields as SQLite stores them."""
+    return [_SPELLINGS[name](getattr(of, name)) if name in _SPELLINGS else getattr(of, name) for name in names]
 
 
 def job_from(row: tuple[Any, ...]) -> Job:
@@ -76,10 +85,10 @@ def unfetched_from(setting: list[dict[str, str]]) -> dict[tuple[str, str], Failu
 
 def event_data(event: Event) -> str:
     """Return the event's fields as JSON, without its raw answer, which has a column of its own."""
-    values = {f.name: getattr(event, f.name) for f in fields(event) if f.name != "raw"}
-    if values.get("failure") is not None:
+    values = {name: value for name in _FACTS[type(event)] if (value := getattr(event, name)) is not None}
+    if "failure" in values:
         values["failure"] = _slim(asdict(values["failure"]))
-    return canonical_json(_slim(values))
+    return canonical_json(values)
 
 
 def _slim(values: dict[str, Any]) -> dict[str, Any]:

@@ -17,21 +17,46 @@ from pathlib import Path
 from typing import Any, Self
 
 import anyio
+import anyio.lowlevel
 
 from pipeline.blocking import Blocking, T
 from pipeline.errors import LedgerError
-from pipeline.events import CHANGES, TRANSITIONS, Accepted, Adopted, Event, Intended, Returned, apply
+from pipeline.events import TRANSITIONS, Accepted, Adopted, Event, Intended, Returned, apply
 from pipeline.jobs import Failure, FailureKind, Job, Spec, State, canonical_json
-from pipeline.ledger import BudgetReached, DuplicateVideo, enrolling, home, opening, reading, rescue, schema
-from pipeline.ledger.rows import COLUMNS, event_data, job_from, to_column
+from pipeline.ledger import BudgetReached, DuplicateVideo, enrolling, home, moves, opening, reading, rescue, schema
+from pipeline.ledger.rows import COLUMNS, job_from
+
+_TURNS = 4
+"""Turns of the event loop for which a batch is held open, where the last one had more than one member: whatever is
+ready comes along. A loop that is busy takes long for a turn, and an idle one no time."""
 
 
 @dataclass(slots=True)
 class _Waiting:
     job: Job
     event: Event
-    done: bool = False
+    after: Job
     error: Exception | None = None
+
+
+class _Batch:
+    """Those whose transitions share a commit. Who begins a batch commits it; the others wait until it is ``over``."""
+
+    def __init__(self, first: _Waiting) -> None:
+        self.members = [first]
+        self.over = anyio.Event()
+
+    async def joined_by(self, waiting: _Waiting) -> None:
+        """Wait until it is over, though cancelled: who is hears of it at the next occasion, as after any shield.
+
+        A scope for each who waits would cost more than the waiting.
+        """
+        self.members.append(waiting)
+        try:
+            await self.over.wait()
+        except anyio.get_cancelled_exc_class():
+            with anyio.CancelScope(shield=True):
+                await self.over.wait()
 
 
 class SqliteLedger:
@@ -53,7 +78,8 @@ class SqliteLedger:
         self._now = now
         self._blocking = blocking
         self._turn = anyio.Lock()
-        self._waiting: list[_Waiting] = []
+        self._gathering: _Batch | None = None
+        self._had_company = False
         self._strain: LedgerError | None = None
         self._broken = False
 
@@ -119,20 +145,18 @@ class SqliteLedger:
         await self._transaction(lambda: self._remember(settings))
 
     async def record(self, job: Job, event: Event) -> Job:
-        after = apply(job, event)
+        waiting = _Waiting(job, event, apply(job, event))
         if self._strain is not None and isinstance(event, Intended):
             raise self._strain
-        waiting = _Waiting(job, event)
-        self._waiting.append(waiting)
-        with anyio.CancelScope(shield=True):
-            async with self._turn:
-                if not waiting.done:
-                    await self._commit_waiting()
+        if self._gathering is None:
+            await self._gather(waiting)
+        else:
+            await self._gathering.joined_by(waiting)
         if waiting.error is not None:
             raise waiting.error
         if self._strain is not None:
             raise self._strain
-        return after
+        return waiting.after
 
     async def claimed(self, ids: Collection[str]) -> Collection[str]:
         found: Collection[str] = ()
@@ -150,8 +174,21 @@ class SqliteLedger:
             for job in rows:
                 yield job
 
-    async def _commit_waiting(self) -> None:
-        batch, self._waiting = self._waiting, []
+    async def _gather(self, first: _Waiting) -> None:
+        """Begin a batch, and commit it at its turn, with whoever came until then."""
+        batch = self._gathering = _Batch(first)
+        try:
+            with anyio.CancelScope(shield=True):
+                async with self._turn:
+                    for _ in range(_TURNS if self._had_company else 0):
+                        await anyio.lowlevel.checkpoint()
+                    self._gathering = None
+                    self._had_company = len(batch.members) > 1
+                    await self._commit(batch.members)
+        finally:
+            batch.over.set()
+
+    async def _commit(self, batch: Sequence[_Waiting]) -> None:
         try:
             await self._guarded(lambda: self._write(batch))
         except LedgerError as failed:
@@ -160,9 +197,6 @@ class SqliteLedger:
             for waiting in batch:
                 waiting.error = waiting.error or LedgerError(f"{self._path}: not recorded: {error!r}")
             raise
-        finally:
-            for waiting in batch:
-                waiting.done = True
 
     async def _transaction(self, work: Callable[[], None]) -> None:
         def committed() -> None:
@@ -198,7 +232,7 @@ class SqliteLedger:
         self._begin()
         for waiting in batch:
             try:
-                self._update(waiting.job, waiting.event)
+                self._update(waiting.job, waiting.event, waiting.after)
             except (DuplicateVideo, BudgetReached) as error:
                 waiting.error = error
         self._connection.execute("COMMIT")
@@ -230,16 +264,16 @@ class SqliteLedger:
         self._connection = opening.connect(self._path, schema.check)
         self._begin()
         for waiting in batch:
-            job, event = waiting.job, waiting.event
+            event, after = waiting.event, waiting.after
             waiting.error = None
-            there = self._stands(apply(job, event))
+            there = self._stands(after)
             if isinstance(event, Intended):
                 if there:
-                    failure = Failure(FailureKind.NOT_SENT, "the ledger failed before it was sent")
-                    self._update(apply(job, event), Returned(failure=failure))
+                    back = Returned(failure=Failure(FailureKind.NOT_SENT, "the ledger failed before it was sent"))
+                    self._update(after, back, apply(after, back))
             elif not there:
                 try:
-                    self._update(job, event)
+                    self._update(waiting.job, event, after)
                 except DuplicateVideo as error:
                     waiting.error = error
         self._connection.execute("COMMIT")
@@ -290,31 +324,12 @@ class SqliteLedger:
         for event in (Accepted(**known), Adopted(**known, by="the rescue file")):
             if type(event) in TRANSITIONS[job.state]:
                 with suppress(DuplicateVideo):
-                    self._update(job, event)
+                    self._update(job, event, apply(job, event))
                     return True
         return False
 
-    def _update(self, job: Job, event: Event) -> None:
-        after = apply(job, event)
-        changed = CHANGES[type(event)]
-        values = [to_column(name, getattr(after, name)) for name in changed]
-        try:
-            row = self._connection.execute(
-                _UPDATE[type(event)],
-                (*values, after.state, job.name, job.request_hash, job.state, job.attempt),
-            ).fetchone()
-        except sqlite3.IntegrityError as error:
-            if "video_id" in str(error):
-                raise DuplicateVideo(after.video_id) from error
-            if "budget" in str(error):
-                raise BudgetReached(job.name) from error
-            raise
-        if row is None:
-            raise LedgerError(f"{job.name} is not as this run left it: another program has written the ledger")
-        self._connection.execute(
-            "INSERT INTO events (job, at, kind, state, data, raw) VALUES (?, ?, ?, ?, ?, ?)",
-            (row[0], self._now(), type(event).__name__.lower(), after.state, event_data(event), event.raw),
-        )
+    def _update(self, job: Job, event: Event, after: Job) -> None:
+        moves.write(self._connection, job, event, after, self._now())
 
     def _enrol(
         self, specs: Sequence[Spec], settings: Mapping[str, Any], budget: tuple[float | None, int | None]
@@ -331,8 +346,3 @@ class SqliteLedger:
 _FIND = f"SELECT {', '.join(COLUMNS)} FROM jobs WHERE name = ? AND request_hash = ?"  # noqa: S608  # our own names
 _FIND_KEY = f"SELECT {', '.join(COLUMNS)} FROM jobs WHERE idempotency_key = ?"  # noqa: S608
 _FIND_EARLIER = "SELECT 1 FROM events WHERE kind = 'intended' AND json_extract(data, '$.idempotency_key') = ? LIMIT 1"
-_UPDATE = {
-    event: f"UPDATE jobs SET {''.join(f'{name} = ?, ' for name in changed)}state = ?"  # noqa: S608  # our own names
-    " WHERE name = ? AND request_hash = ? AND state = ? AND attempt = ? RETURNING id"
-    for event, changed in CHANGES.items()
-}

@@ -211,6 +211,39 @@ async def test_a_ledger_of_the_first_format_is_lifted(tmp_path: Path) -> None:
         assert [job async for job in ledger.jobs({State.DONE})] == [picked]
 
 
+async def test_a_ledger_of_the_fifth_format_is_lifted_with_all_that_it_knows(tmp_path: Path) -> None:
+    """Its table of jobs is made anew, and what else there is belongs to the same ones."""
+    whole, old = tmp_path / "ledger.db", tmp_path / "old.db"
+    await after(whole, INTENDED, ACCEPTED)
+    tables = ("settings", "jobs", "events", "claims", "account")
+    with closing(sqlite3.connect(old, isolation_level=None)) as connection:
+        connection.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
+        for migration in schema.MIGRATIONS[:5]:
+            migration(connection)
+        connection.execute("PRAGMA user_version = 5")
+        connection.execute("DELETE FROM account")
+        connection.execute("ATTACH ? AS whole", (str(whole),))
+        for table in tables:
+            connection.execute(f"INSERT INTO {table} SELECT * FROM whole.{table}")
+    with closing(opened(old)) as ledger:
+        assert [job async for job in ledger.jobs(tuple(State))] == [await _only(whole)]
+        await ledger.enrol([spec(1), spec(2)], settings={})
+        [other] = [job async for job in ledger.jobs({State.PLANNED})]
+        other = await told(ledger, other, INTENDED)
+        with pytest.raises(DuplicateVideo):
+            await told(ledger, other, ACCEPTED)
+    with closing(sqlite3.connect(old)) as connection:
+        assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+        [(state,)] = connection.execute("SELECT state FROM jobs JOIN claims ON job = jobs.id").fetchall()
+        assert state == State.SUBMITTED
+
+
+async def _only(path: Path) -> Job:
+    with closing(opened(path)) as ledger:
+        [job] = [job async for job in ledger.jobs(tuple(State))]
+        return job
+
+
 _FIRST_COLUMNS = [name for name in COLUMNS if name not in {"approvals", "sunk", "picked"}]
 
 

@@ -34,7 +34,12 @@ async def fetched(url: str, folder: Path) -> object:
     """Download into a part file, as a run does; return what came of the bytes, or why there are none."""
     async with client(url) as opened:
         with Outputs(folder).part(JOB) as part:
-            received = await opened.download("v", part.write, most=1 << 20)
+
+            async def keep(chunk: bytes) -> None:
+                if part.write(chunk):
+                    part.flush()
+
+            received = await opened.download("v", keep, most=1 << 20)
             return part.seal(JOB) if isinstance(received, Received) else received
 
 
@@ -114,11 +119,15 @@ async def test_an_answer_without_end_is_read_no_further_than_an_answer_goes() ->
 
 async def test_a_large_video_does_not_pass_through_memory() -> None:
     sizes: list[int] = []
+
+    async def keep(chunk: bytes) -> None:
+        sizes.append(len(chunk))
+
     with sending(LENGTH, CHUNK, MANY) as (url, _):
         async with client(url) as opened:
             tracemalloc.start()
             try:
-                outcome = await opened.download("v", lambda chunk: sizes.append(len(chunk)), most=1 << 30)
+                outcome = await opened.download("v", keep, most=1 << 30)
                 assert tracemalloc.get_traced_memory()[1] < 8 << 20
             finally:
                 tracemalloc.stop()
