@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 
 from benchmarks import processes
 from benchmarks.cases import (
+    curves,
     download,
     group_commit,
     in_flight,
@@ -66,6 +67,8 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "in-flight": in_flight.measure,
     "download": download.measure,
     "simulator-video": simulator_video.measure,
+    "curves": curves.measure,
+    "curve-simulator": curves.simulated,
 }
 
 

@@ -20,7 +20,8 @@ from pipeline.explaining import Source
 from pipeline.plan import Fate, Item
 from pipeline.preparation import Prepared
 from pipeline.previews import Preview, preview
-from pipeline.render import count, safe, spent
+from pipeline.render import count, safe, spent, terminal
+from pipeline.replies import ask, on_a_terminal
 from pipeline.saved import Places, StalePlan
 from pipeline.timing import Forecast
 from pipeline.trial import Trial
@@ -75,6 +76,14 @@ def document(prepared: Prepared, places: Places) -> dict[str, Any]:
         ],
         "jobs": [_item_document(item, prepared, places) for item in plan.items],
     }
+
+
+def confirm(prepared: Prepared) -> bool | None:
+    """Show what would be spent, and ask; None where nobody is at a terminal."""
+    if not on_a_terminal():
+        return None
+    show(terminal(stderr=True), prepared)
+    return ask("Spend this?")
 
 
 def _cost_document(cost: Estimate) -> dict[str, Any]:

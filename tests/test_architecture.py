@@ -17,12 +17,13 @@ PACKAGE = ROOT / "pipeline"
 #: Every module or package, lowest floor first. Imports point down; a new module is given its place here.
 FLOORS = [
     "errors jobs envelopes classes videos",
-    """source document syntax scalars sayings hints templates tables naming filenames validation expansion manifest
-       drafts making matrix advice images references edits explaining profile soundness bodies culprits outcomes
-       credential mp4 events evidence decisions policies plan limits choices pinning blocking retrying summary
+    """source document syntax scalars sayings hints templates tables naming filenames compiled breaches validation
+       expansion manifest drafts making matrix advice images references edits explaining profile soundness bodies
+       culprits outcomes credential mp4 events evidence decisions policies plan limits choices pinning blocking
+       retrying summary
        actions breakers listing matching answers audits sidecars clock rules annotations comparing symptoms
        diagnosis outlines changes costs timing previews saved tally onlookers exposition boxes rows splits sharding
-       cards neutral""",
+       cards neutral spelling""",
     """client connections gets probing network shipped providers files folder including parquet pages starter inputs
        outputs custody planfiles staging ledger simulator traffic trails campaign""",
     """steps runner supervision fixing preparation reconciliation surroundings inquiry rebuilding examining
@@ -30,7 +31,8 @@ FLOORS = [
        residence""",
     "commands resolving aftercare authoring doctor planning watching delivery selecting locking reporting",
     """render sentences live progress attending documents stories handover descriptions plans options replies
-       servers manifests keeping handouts results cli""",
+       servers manifests keeping handouts results
+       campaigns standing cli""",
     "__main__",
 ]
 #: Modules on these floors may import one another, but never in a circle.
@@ -60,13 +62,10 @@ ACROSS = {
     ("staging", "outputs"),
     ("runner", "steps"),
     ("steps", "reconciliation"),
-    ("attending", "live"),
     ("attending", "plans"),
     ("attending", "progress"),
     ("attending", "render"),
     ("attending", "replies"),
-    ("attending", "sentences"),
-    ("cli", "attending"),
     ("cli", "render"),
     ("live", "render"),
     ("live", "sentences"),
@@ -86,19 +85,12 @@ ACROSS = {
     ("selecting", "resolving"),
     ("doctor", "authoring"),
     ("doctor", "commands"),
-    ("cli", "options"),
     ("stories", "documents"),
     ("plans", "documents"),
     ("plans", "render"),
-    ("cli", "plans"),
-    ("replies", "plans"),
     ("servers", "plans"),
     ("stories", "render"),
     ("cli", "replies"),
-    ("cli", "servers"),
-    ("cli", "manifests"),
-    ("cli", "keeping"),
-    ("cli", "results"),
     ("handouts", "render"),
     ("results", "documents"),
     ("results", "handouts"),
@@ -125,6 +117,18 @@ ACROSS = {
     ("servers", "progress"),
     ("servers", "render"),
     ("servers", "replies"),
+    ("campaigns", "attending"),
+    ("campaigns", "options"),
+    ("campaigns", "plans"),
+    ("campaigns", "render"),
+    ("campaigns", "replies"),
+    ("standing", "live"),
+    ("standing", "options"),
+    ("standing", "progress"),
+    ("standing", "render"),
+    ("standing", "replies"),
+    ("standing", "sentences"),
+    ("plans", "replies"),
 }
 
 #: Who may import a library. ``ledger`` means all of the package.
@@ -132,12 +136,13 @@ LIBRARIES = {
     "aiohttp": "gets",
     "asyncio": "connections gets",
     "av": "simulator report.posters",
-    "click": "cli options replies servers manifests keeping attending results",
+    "click": "cli options replies servers manifests keeping results campaigns standing",
     "httpx": "client connections gets network probing traffic",
-    "jsonschema": "sayings validation simulator.refusals",
+    "jsonschema": "breaches sayings validation simulator.refusals",
+    "jsonschema_rs": "compiled",
     "PIL": "simulator report.posters",
     "pyarrow": "parquet",
-    "rich": "render progress live attending stories handover descriptions plans handouts",
+    "rich": "render progress live attending standing stories handover descriptions plans handouts",
     "sqlite3": "ledger simulator.store",
     "starlette": "simulator",
     "tenacity": "retrying",

@@ -1,7 +1,7 @@
 """Values into columns and back. Pure."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -28,16 +28,13 @@ def to_column(name: str, value: Any) -> Any:
 
 def job_from(row: tuple[Any, ...]) -> Job:
     """Return the job of a row that was selected by COLUMNS. Raises LedgerError for one that was damaged."""
-    values = dict(zip(COLUMNS, row, strict=True))
+    values = list(row)
     try:
-        for name in _JSON:
-            values[name] = json.loads(values[name])
-        values["state"] = State(values["state"])
-        values["tags"], values["warnings"] = tuple(values["tags"]), tuple(values["warnings"])
-        values["failure"] = failure_from(values["failure"])
+        for column, read in _READ:
+            values[column] = read(values[column])
     except (ValueError, KeyError, TypeError) as error:
         raise LedgerError(f"the ledger is damaged: {error}") from error
-    return Job(**{**values, **{name: bool(values[name]) for name in _FLAGS}})
+    return Job(*values)
 
 
 def failure_from(text: str | None) -> Failure | None:
@@ -45,6 +42,24 @@ def failure_from(text: str | None) -> Failure | None:
         return None
     values = json.loads(text)
     return Failure(**{**values, "kind": FailureKind(values["kind"])})
+
+
+def _texts(text: str) -> tuple[str, ...]:
+    return () if text == "[]" else tuple(json.loads(text))
+
+
+#: How a field is read that is not stored as it is. There may be a million: what is mostly empty is not parsed.
+_READERS: Mapping[str, Callable[[Any], Any]] = {
+    "request": json.JSONDecoder().decode,
+    "tags": _texts,
+    "metadata": lambda text: {} if text == "{}" else json.loads(text),
+    "state": {state.value: state for state in State}.__getitem__,
+    "failure": failure_from,
+    "warnings": _texts,
+    "orphaned": bool,
+    "picked": bool,
+}
+_READ = tuple((COLUMNS.index(name), read) for name, read in _READERS.items())
 
 
 def unfetched_setting(failures: Mapping[tuple[str, str], Failure]) -> list[dict[str, str]]:

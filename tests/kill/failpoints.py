@@ -148,7 +148,8 @@ def main(asked: str, *arguments: str) -> int:
             for failpoint in FAILPOINTS.values():
                 check(failpoint)
             return 0
-        from pipeline.cli import main as command  # noqa: PLC0415  # imported before the line is waited for
+        importlib.import_module("pipeline.campaigns")  # before the line is waited for
+        from pipeline.cli import main as command  # noqa: PLC0415
 
         if asked == "-":
             sys.stdout.write("ready\n")

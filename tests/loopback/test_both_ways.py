@@ -322,8 +322,9 @@ def test_questions_that_nobody_waits_for_any_longer_leave_no_connection_behind()
                     async with anyio.create_task_group() as group:
                         for _ in range(80):
                             group.start_soon(client.retrieve, "v")
-            await anyio.wait_all_tasks_blocked()
-            assert len(server.open) <= 1
+            with anyio.fail_after(30):
+                while len(server.open) > 1:  # noqa: ASYNC110  # the server hears of it a little later
+                    await anyio.sleep(0.01)
             server.silent = False
             async with anyio.create_task_group() as group:
                 for _ in range(80):
