@@ -8,6 +8,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Self
 from urllib.parse import quote
 
@@ -108,12 +109,14 @@ class VideosClient:
         self._profile = profile
         self._is_proxied = network.proxy is not None
         self._censor = Censor(key, network.password)
-        self._headers = {
-            "Accept": "*/*",
-            "Accept-Encoding": "identity",
-            "Connection": "keep-alive",
-            "User-Agent": f"callsheet/{__version__}",
-        }
+        self._headers = httpx.Headers(
+            {
+                "Accept": "*/*",
+                "Accept-Encoding": "identity",
+                "Connection": "keep-alive",
+                "User-Agent": f"callsheet/{__version__}",
+            }
+        )
         if key is not None:
             self._headers["Authorization"] = key.header
         self._downloads = downloads
@@ -126,7 +129,7 @@ class VideosClient:
         self._submits = await self._told(self._ways.posts(POSTS_AT_ONCE))
         self._questions = await self._told(self._ways.gets(at_once))
         self._contents = await self._told(self._ways.gets(self._downloads))
-        self._turns = anyio.CapacityLimiter(at_once)
+        self._turns = anyio.Semaphore(at_once, fast_acquire=True)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -139,7 +142,8 @@ class VideosClient:
     async def create(self, body: Body, *, idempotency_key: str) -> PostOutcome:
         """Send one POST, and say what is certain about it. Run it shielded: a cancelled POST is an unknown one."""
         content = body.arguments(boundary=f"callsheet-{idempotency_key}")
-        headers = {**self._headers, **content.pop("headers", {}), "Idempotency-Key": idempotency_key}
+        headers = self._headers.copy()
+        headers.update({**content.pop("headers", {}), "Idempotency-Key": idempotency_key})
         answer = None
         with anyio.move_on_after(SUBMIT_DEADLINE):
             try:
@@ -226,12 +230,12 @@ class VideosClient:
         return Silence(Failure(FailureKind.SERVER, f"the content came too slowly: {received} bytes so far"))
 
     @asynccontextmanager
-    async def _redirected(self, url: str) -> AsyncIterator[httpx.Response]:
+    async def _redirected(self, url: httpx.URL) -> AsyncIterator[httpx.Response]:
         """GET the content, following redirects by hand: the key stays with the address that it was given for.
 
         A JSON answer that has the video's address, where the profile says so, is one more of them.
         """
-        home = target = httpx.URL(url)
+        home = target = url
         for _ in range(_MAX_REDIRECTS + 1):
             request = self._get(target)
             if (target.scheme, target.netloc) != (home.scheme, home.netloc):
@@ -300,11 +304,11 @@ class VideosClient:
         code = UNTRUSTED if "CERTIFICATE_VERIFY_FAILED" in text else None  # the cause's class is lost on the way
         return Failure(kind, self._censor.words(text)[:500], code=code)
 
-    def _get(self, url: httpx.URL | str, params: Mapping[str, str] | None = None) -> httpx.Request:
+    def _get(self, url: httpx.URL, params: Mapping[str, str] | None = None) -> httpx.Request:
         return httpx.Request("GET", url, params=params, headers=self._headers, extensions=_GET)
 
-    def _url(self, *parts: str) -> str:
-        return "/".join((f"{self.base_url}/videos", *(quote(part, safe="") for part in parts)))
+    def _url(self, *parts: str) -> httpx.URL:
+        return _parsed("/".join((f"{self.base_url}/videos", *(quote(part, safe="") for part in parts))))
 
 
 @asynccontextmanager
@@ -314,6 +318,10 @@ async def _answered(transport: httpx.AsyncBaseTransport, request: httpx.Request)
         yield response
     finally:
         await response.aclose()
+
+
+_parsed = lru_cache(1024)(httpx.URL)
+"""A job is asked for again and again, and half of what a request costs is to take its address apart."""
 
 
 def _digests(headers: Mapping[str, str]) -> Iterable[tuple[str, bytes]]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-SEND = {"httpx", "httpcore", "tenacity", "starlette", "av"}
+SEND = {"httpx", "aiohttp", "httpcore", "tenacity", "starlette", "av"}
 READ = {"yaml", "jsonschema", "sqlite3", "rich", "anyio", "asyncio"}
 
 
