@@ -20,7 +20,7 @@ from pipeline.references import Unfit, resolved, unfit_size
 from pipeline.sayings import MISSING, Finding, shown
 from pipeline.tables import Number, Row, Table
 from pipeline.templates import ROW_NUMBER, TOO_LONG, TextTooLong, filled, growth
-from pipeline.validation import Schema, checker, edit_at, request_rules
+from pipeline.validation import Schema, checker, edit_at
 
 _OURS = frozenset({"id", "tags", "metadata", "extra_body"})
 """Keys of a draft that are no part of its request as they are. The others are in the API's words."""
@@ -55,7 +55,7 @@ class Collected:
         self, manifest: Manifest, rules: RequestRules, schema: Schema, images: Images, traced: Collection[str]
     ) -> None:
         self.manifest, self.rules = manifest, rules
-        self.check = request_rules(schema)
+        self.check = checker(schema)
         own = rules.extra_body if isinstance(rules.extra_body, Mapping) else None
         self.check_extra = checker({"properties": own, "additionalProperties": False} if own else {})
         self.images = images

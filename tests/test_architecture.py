@@ -17,14 +17,15 @@ PACKAGE = ROOT / "pipeline"
 #: Every module or package, lowest floor first. Imports point down; a new module is given its place here.
 FLOORS = [
     "errors jobs envelopes classes videos",
-    """source document syntax scalars sayings hints templates tables naming filenames validation expansion manifest
-       drafts making matrix advice images references edits explaining profile soundness bodies culprits outcomes
-       credential mp4 events evidence decisions policies plan limits choices pinning blocking retrying summary
+    """source document syntax scalars sayings hints templates tables naming filenames compiled breaches validation
+       expansion manifest drafts making matrix advice images references edits explaining profile soundness bodies
+       culprits outcomes credential mp4 events evidence decisions policies plan limits choices pinning blocking
+       retrying summary
        actions breakers listing matching answers audits sidecars clock rules annotations comparing symptoms
        diagnosis outlines changes costs timing previews saved tally onlookers exposition boxes rows splits sharding
        cards neutral spelling""",
-    """client probing network shipped providers files folder including parquet pages starter inputs outputs custody
-       planfiles staging ledger simulator traffic trails campaign""",
+    """client connections gets probing network shipped providers files folder including parquet pages starter inputs
+       outputs custody planfiles staging ledger simulator traffic trails campaign""",
     """steps runner supervision fixing preparation reconciliation surroundings inquiry rebuilding examining
        clearing origins journal logbook metering trial formats replacing rejections locks report
        residence""",
@@ -39,8 +40,11 @@ MINGLING = {0, 1}
 #: The only imports across one of the other floors.
 ACROSS = {
     ("trial", "clearing"),
+    ("client", "connections"),
     ("client", "network"),
     ("client", "traffic"),
+    ("connections", "gets"),
+    ("connections", "network"),
     ("probing", "network"),
     ("files", "folder"),
     ("files", "providers"),
@@ -129,11 +133,13 @@ ACROSS = {
 
 #: Who may import a library. ``ledger`` means all of the package.
 LIBRARIES = {
-    "asyncio": "",
+    "aiohttp": "gets",
+    "asyncio": "connections gets",
     "av": "simulator report.posters",
     "click": "cli options replies servers manifests keeping results campaigns standing",
-    "httpx": "client network probing traffic",
-    "jsonschema": "sayings validation simulator.refusals",
+    "httpx": "client connections gets network probing traffic",
+    "jsonschema": "breaches sayings validation simulator.refusals",
+    "jsonschema_rs": "compiled",
     "PIL": "simulator report.posters",
     "pyarrow": "parquet",
     "rich": "render progress live attending standing stories handover descriptions plans handouts",
@@ -143,6 +149,7 @@ LIBRARIES = {
     "trio": "",
     "uvicorn": "simulator",
     "yaml": "source syntax",
+    "yarl": "gets",
 }
 
 FREE = {"anyio", "pipeline", *sys.stdlib_module_names}
