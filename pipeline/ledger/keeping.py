@@ -54,15 +54,16 @@ class KeptJobs(Kept):
         self._left = left
 
     def __iter__(self) -> Iterator[Job]:
-        return self.among(tuple(State))
+        return self._read(tuple(State), telling=False)  # a run may have brought jobs into other states meanwhile
 
     def among(self, states: Collection[State], *, telling: bool = False) -> Iterator[Job]:
-        there = [state for state in states if self.sums.counts.get(state)]
-        if not there:
-            return
-        with reading.opened(self._path) as connection:
-            for job in reading.jobs(connection, there, telling=telling):
-                yield self._with_reason(job)
+        return self._read([state for state in states if self.sums.counts.get(state)], telling=telling)
+
+    def _read(self, states: Collection[State], *, telling: bool) -> Iterator[Job]:
+        if states:
+            with reading.opened(self._path) as connection:
+                for job in reading.jobs(connection, states, telling=telling):
+                    yield self._with_reason(job)
 
     def names(self, state: State) -> Iterator[str]:
         with reading.opened(self._path) as connection:

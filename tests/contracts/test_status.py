@@ -2,6 +2,8 @@
 
 import asyncio
 import io
+import sqlite3
+from contextlib import closing
 from dataclasses import fields, replace
 from pathlib import Path
 from random import Random
@@ -100,3 +102,13 @@ def test_a_watcher_begins_with_what_there_is_and_the_last_problems(tmp_path: Pat
         assert view.tally.todo == held.counts[State.PLANNED]
         troubled = [job for job in jobs if job.state in following.TROUBLE and not job.orphaned]
         assert view.problems == tuple(troubled[-5:])
+
+
+def test_a_job_that_a_run_moves_meanwhile_is_listed_all_the_same(tmp_path: Path) -> None:
+    built(tmp_path / "ledger.db", Random(1), 50, among=(State.PLANNED,))
+    found = status_of(Campaign(tmp_path))
+    with closing(sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)) as connection:
+        connection.execute("UPDATE account SET max_cost = NULL, max_videos = NULL")
+        connection.execute("UPDATE jobs SET state = 'submitting' WHERE video_id IS NULL AND id < 20")
+    assert len(list(found.jobs)) == 50
+    assert found.counts[State.PLANNED] == 50, "as it was then"
