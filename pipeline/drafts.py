@@ -86,6 +86,11 @@ class Drafted:
     kept: Sequence[str]
     has_readable_rows: bool
 
+    def named(self, name: str) -> Combination:
+        """Return the first combination that has the name, where no table has to do with it."""
+        names = (f"{draft.fields.get('id')}{draft.combination.suffix}".lower() for draft in self.drafts)
+        return self.drafts[[*names].index(name.lower())].combination
+
 
 class Drafting:
     """Drafts entry after entry. ``used`` are the names that any text has used."""
