@@ -113,11 +113,18 @@ async def _run_alone(cleared: Cleared, progress: Progress, ending: Collection[si
             refuse_to_begin_anew(campaign, lock)
         now = steady(time.time, lambda: time.clock_gettime(_SINCE_BOOT))
         ledger = SqliteLedger.create_or_open(
-            campaign.ledger, now=now, blocking=in_threads(1), fallbacks=rescue_folders(campaign, os.environ)
+            campaign.ledger,
+            now=now,
+            blocking=in_threads(1),
+            fallbacks=rescue_folders(campaign, os.environ),
+            unchecked=True,
         )
         try:
+            try:
+                cleared = await in_a_thread(looked_again)(cleared)
+            finally:  # what is amiss with a damaged file is that it is damaged
+                await ledger.sound()
             rejections.finish(campaign)
-            cleared = await in_a_thread(looked_again)(cleared)
             plan, saved = cleared.prepared.plan, cleared.options.plan
             moved = carried_on(saved, plan.items) if saved else None
             if moved is not None:

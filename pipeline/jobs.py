@@ -104,7 +104,11 @@ class Spec:
 
 def canonical_json(value: Any) -> str:
     """Return the one spelling of a JSON value: sorted keys, no spaces, text as it is."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return _ENCODER.encode(value)
+
+
+#: One for all: json.dumps would make one for each value.
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ import ipaddress
 import ssl
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
@@ -35,14 +36,13 @@ class Network:
 
     def trust(self) -> ssl.SSLContext:
         """Return whom TLS trusts. Raises UsageError for a file without certificates."""
-        import httpx  # noqa: PLC0415  # it takes longer to import than most commands to do their work
-
-        context = httpx.create_ssl_context(trust_env=False)
-        if self.ca_file is not None:
-            try:
-                context.load_verify_locations(self.ca_file)
-            except OSError as error:  # ssl.SSLError is one
-                raise UsageError(f"{self.ca_file} has no certificates that can be read: {error.strerror}") from error
+        if self.ca_file is None:
+            return _known()
+        context = _made()
+        try:
+            context.load_verify_locations(self.ca_file)
+        except OSError as error:  # ssl.SSLError is one
+            raise UsageError(f"{self.ca_file} has no certificates that can be read: {error.strerror}") from error
         return context
 
     def proxied(self, tls: ssl.SSLContext) -> "httpx.Proxy | None":
@@ -80,6 +80,18 @@ class Network:
 
 DIRECT = Network()
 _TELLING = 4
+
+
+@cache
+def _known() -> ssl.SSLContext:
+    """Return the one that nothing is added to. Reading all certificates takes longer than a request."""
+    return _made()
+
+
+def _made() -> ssl.SSLContext:
+    import httpx  # noqa: PLC0415  # it takes longer to import than most commands to do their work
+
+    return httpx.create_ssl_context(trust_env=False)
 
 
 def may_not_follow(home: Iterable[str], target: Iterable[str]) -> bool:

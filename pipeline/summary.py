@@ -65,6 +65,10 @@ class Kept(ABC):
     def among(self, states: Collection[State], *, telling: bool = False) -> Iterator[Job]:
         """Yield those in these states. ``telling``: none needs to be among them that has no failure and no warning."""
 
+    @abstractmethod
+    def names(self, state: State) -> Iterator[str]:
+        """Yield the names of those in this state that the manifest of the last run asked for."""
+
 
 @dataclass(frozen=True, slots=True)
 class Status:
@@ -130,8 +134,12 @@ class Status:
         counts = self.counts
         if any(counts[state] for state in _UNFINISHED - {State.PLANNED}):
             return True
-        planned = self.among({State.PLANNED}) if selected else ()
-        return any(not job.orphaned and job.name in selected for job in planned)
+        return bool(selected) and any(name in selected for name in self._planned())
+
+    def _planned(self) -> Iterator[str]:
+        if isinstance(self.jobs, Kept):
+            return self.jobs.names(State.PLANNED)
+        return (job.name for job in self.jobs if job.state is State.PLANNED and not job.orphaned)
 
 
 Listing = Callable[[Iterator[dict[str, Any]]], Any]

@@ -1,7 +1,7 @@
 """What a run comes to while it goes: folded from its events as they come, so that no beat looks at all jobs. Pure."""
 
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import inf
 from statistics import median
@@ -87,6 +87,15 @@ class Tally:
         tally.renders.extend(renders)
         tally._youngest = sums.youngest
         return tally
+
+    def enrol(self, standings: Mapping[Standing, int], youngest: float) -> None:
+        """Add the jobs that there are already: how many add this. ``youngest`` is when the last one was accepted."""
+        for adds, number in standings.items():
+            self.counts[adds.state] += number
+            self.spent += adds.spent * number
+            self.in_doubt += adds.in_doubt * number
+            self.unknown_price_jobs += adds.unknown * number
+        self.todo, self._youngest = self.counts[State.PLANNED], youngest
 
     def seen(self, before: Standing | None, after: Job, ready: Iterable[float] = ()) -> Standing:
         """Add what somebody else has recorded of a job, and when it was ready. Return what it adds now."""

@@ -137,6 +137,12 @@ def lines_by_name(connection: sqlite3.Connection) -> Iterator[Line]:
     return map(Line._make, connection.execute(f"{_LINES} ORDER BY name, request_hash"))
 
 
+def lines_among(connection: sqlite3.Connection, states: Collection[State]) -> Iterator[Line]:
+    """Yield those in these states, one state after the other, each in the order of their enrolment."""
+    marks = ", ".join("?" * len(states))
+    return map(Line._make, connection.execute(f"{_LINES} WHERE state IN ({marks}) ORDER BY state, id", tuple(states)))
+
+
 def numbered(connection: sqlite3.Connection, numbers: Iterable[int]) -> Iterator[Job]:
     """Yield the jobs with these numbers, in the order in which they are given."""
     for number in numbers:

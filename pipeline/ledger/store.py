@@ -22,7 +22,7 @@ from pipeline.blocking import Blocking, T
 from pipeline.errors import LedgerError
 from pipeline.events import CHANGES, TRANSITIONS, Accepted, Adopted, Event, Intended, Returned, apply
 from pipeline.jobs import Failure, FailureKind, Job, Spec, State, canonical_json
-from pipeline.ledger import BudgetReached, DuplicateVideo, home, opening, reading, rescue, schema
+from pipeline.ledger import BudgetReached, DuplicateVideo, enrolling, home, opening, reading, rescue, schema
 from pipeline.ledger.rows import COLUMNS, event_data, job_from, to_column
 
 
@@ -46,6 +46,7 @@ class SqliteLedger:
         fallbacks: Sequence[Path],
     ) -> None:
         self._path = path
+        self._check = opening.Check(path)
         self._fallbacks = fallbacks
         self._file = opening.identity(path)
         self._connection = connection
@@ -65,11 +66,13 @@ class SqliteLedger:
         blocking: Blocking,
         fallbacks: Sequence[Path] = (),
         mounts: Path = home.MOUNTS,
+        unchecked: bool = False,
     ) -> Self:
         """Open the ledger, or make it, readable by its owner only and synced with its folder.
 
         What an earlier run rescued, here or into one of the folders ``fallbacks``, is brought home first. Raises
-        LedgerError for a file that is foreign, newer, damaged or far away; nothing is changed then.
+        LedgerError for a file that is foreign, newer, damaged or far away; nothing is changed then. ``unchecked``: the
+        file may be read while it is checked; ``sound`` waits for that, and so does whatever writes.
         """
         with reading.translated(path):
             remote = home.remote_file_system(path.parent.absolute(), mounts)
@@ -77,17 +80,24 @@ class SqliteLedger:
                 raise LedgerError(f"a ledger needs a local disk, and this is {remote}")
             if not path.exists():
                 opening.create(path)
-            connection = opening.connect(path, opening.checked)
+            connection = opening.connect(path, schema.migrate)
         ledger = cls(path, connection, now, blocking, fallbacks)
         try:
+            if not unchecked:
+                ledger._check.passed()
             ledger._bring_home()
         except BaseException:
-            connection.close()
+            ledger.close()
             raise
         return ledger
 
     def close(self) -> None:
+        self._check.stop()
         self._connection.close()
+
+    async def sound(self) -> None:
+        """Return when the whole file has been checked. Raises LedgerError for one that is damaged."""
+        await self._blocking(self._check.passed)
 
     async def enrol(
         self,
@@ -125,13 +135,11 @@ class SqliteLedger:
         return after
 
     async def claimed(self, ids: Collection[str]) -> Collection[str]:
-        query = "SELECT video_id FROM claims WHERE video_id IN (SELECT value FROM json_each(?))"
-        call = partial(self._connection.execute, query, (canonical_json(list(ids)),))
-        rows: list[tuple[str]] = []
+        found: Collection[str] = ()
         with anyio.CancelScope(shield=True):
             async with self._turn:
-                rows = await self._guarded(lambda: call().fetchall())
-        return {video_id for (video_id,) in rows}
+                found = await self._guarded(partial(reading.claimed, self._connection, ids))
+        return found
 
     async def jobs(self, states: Collection[State]) -> AsyncGenerator[Job, None]:
         after: int | None = 0
@@ -158,7 +166,7 @@ class SqliteLedger:
 
     async def _transaction(self, work: Callable[[], None]) -> None:
         def committed() -> None:
-            self._connection.execute("BEGIN IMMEDIATE")
+            self._begin()
             work()
             self._connection.execute("COMMIT")
 
@@ -180,10 +188,14 @@ class SqliteLedger:
             self._broken = True
             raise
 
+    def _begin(self) -> None:
+        self._check.passed()  # a damaged file is not written
+        self._connection.execute("BEGIN IMMEDIATE")
+
     def _write(self, batch: Iterable[_Waiting]) -> None:
         if opening.identity(self._path) != self._file:
             raise LedgerError("the ledger was moved or deleted while it was in use")
-        self._connection.execute("BEGIN IMMEDIATE")
+        self._begin()
         for waiting in batch:
             try:
                 self._update(waiting.job, waiting.event)
@@ -216,7 +228,7 @@ class SqliteLedger:
         if opening.identity(self._path) != self._file:
             raise LedgerError("the ledger was moved or deleted while it was in use")
         self._connection = opening.connect(self._path, schema.check)
-        self._connection.execute("BEGIN IMMEDIATE")
+        self._begin()
         for waiting in batch:
             job, event = waiting.job, waiting.event
             waiting.error = None
@@ -246,7 +258,7 @@ class SqliteLedger:
                     if not ours:
                         continue
                     raise LedgerError(f"{path} may hold paid ids, and cannot be read: {error.strerror}") from error
-                self._connection.execute("BEGIN IMMEDIATE")
+                self._begin()
                 homes = [self._bring_home_one(line) for line in lines]
                 self._connection.execute("COMMIT")
                 strange = [line for line, home in zip(lines, homes, strict=True) if home is None]
@@ -307,23 +319,13 @@ class SqliteLedger:
     def _enrol(
         self, specs: Sequence[Spec], settings: Mapping[str, Any], budget: tuple[float | None, int | None]
     ) -> None:
-        execute = self._connection.execute
-        execute("CREATE TEMP TABLE asked (name TEXT, request_hash TEXT, PRIMARY KEY (name, request_hash))")
-        for spec in specs:
-            job = Job.planned(spec)
-            execute("INSERT INTO asked VALUES (?, ?)", (job.name, job.request_hash))
-            execute(_ENROL, tuple(to_column(name, getattr(job, name)) for name in COLUMNS))
-        missing = "(name, request_hash) NOT IN (SELECT name, request_hash FROM asked)"
-        execute(f"DELETE FROM jobs WHERE attempt = 0 AND {missing}")  # noqa: S608  # no input in it
-        execute(f"UPDATE jobs SET orphaned = {missing}")  # noqa: S608
-        execute("DROP TABLE asked")
-        execute("UPDATE account SET max_cost = ?, max_videos = ?", budget)
+        enrolling.enrol(self._connection, specs)
+        self._connection.execute("UPDATE account SET max_cost = ?, max_videos = ?", budget)
         self._remember(settings)
 
     def _remember(self, settings: Mapping[str, Any]) -> None:
-        for key, value in settings.items():
-            query = "INSERT OR REPLACE INTO settings VALUES (?, ?)"
-            self._connection.execute(query, (key, canonical_json(value)))
+        rows = [(key, canonical_json(value)) for key, value in settings.items()]
+        self._connection.executemany("INSERT OR REPLACE INTO settings VALUES (?, ?)", rows)
 
 
 _FIND = f"SELECT {', '.join(COLUMNS)} FROM jobs WHERE name = ? AND request_hash = ?"  # noqa: S608  # our own names
@@ -334,8 +336,3 @@ _UPDATE = {
     " WHERE name = ? AND request_hash = ? AND state = ? AND attempt = ? RETURNING id"
     for event, changed in CHANGES.items()
 }
-# What was never sent is as the manifest says now; what was sent keeps the request and the file name it has.
-_ENROL = f"""INSERT INTO jobs ({", ".join(COLUMNS)}) VALUES ({", ".join("?" * len(COLUMNS))})
-    ON CONFLICT (name, request_hash) DO UPDATE SET tags = excluded.tags, metadata = excluded.metadata,
-    request = CASE attempt WHEN 0 THEN excluded.request ELSE request END,
-    output = CASE attempt WHEN 0 THEN excluded.output ELSE output END"""  # noqa: S608  # our own names

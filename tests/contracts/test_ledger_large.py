@@ -1,13 +1,18 @@
 """A large ledger: read in pages and lines, in order, with as much work as there is to read."""
 
+import sqlite3
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
 import pytest
 from ledgers import built
 
-from pipeline.jobs import State
-from pipeline.ledger import reading
+from pipeline.blocking import inline
+from pipeline.jobs import Spec, State
+from pipeline.ledger import enrolling, reading
+from pipeline.ledger.store import SqliteLedger
 
 UNFINISHED = frozenset(State) - {State.DONE, State.FAILED, State.EXPIRED}
 
@@ -56,3 +61,17 @@ def test_jobs_of_some_states_come_in_the_order_of_their_enrolment(tmp_path: Path
         everything = list(reading.jobs(connection))
         for states in ({State.DONE}, {State.DONE, State.PLANNED}, UNFINISHED, set(State)):
             assert list(reading.jobs(connection, states)) == [job for job in everything if job.state in states]
+
+
+async def test_enrolling_the_same_again_writes_no_job(tmp_path: Path) -> None:
+    specs = [
+        Spec(f"shot-{n}#1", 1, {"model": "m", "prompt": f"{n}"}, f"{n}.mp4", "", ("t",), {"n": n}) for n in range(300)
+    ]
+    path = tmp_path / "ledger.db"
+    with closing(SqliteLedger.create_or_open(path, now=lambda: 1e9, blocking=inline)) as ledger:
+        await ledger.enrol(specs, settings={"name": "n"})
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("CREATE TRIGGER quiet BEFORE UPDATE ON jobs BEGIN SELECT RAISE(ABORT, 'written'); END")
+        enrolling.enrol(connection, specs)
+        with pytest.raises(sqlite3.IntegrityError, match="written"):
+            enrolling.enrol(connection, [replace(specs[0], tags=("other",)), *specs[1:]])

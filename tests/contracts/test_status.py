@@ -1,5 +1,6 @@
 """What a ledger's jobs come to is the same, whether SQLite adds it up or the jobs are read and added."""
 
+import asyncio
 import io
 from dataclasses import fields, replace
 from pathlib import Path
@@ -9,14 +10,16 @@ import pytest
 from ledgers import built
 from rich.console import Console
 
-from pipeline import render
+from pipeline import render, watching
 from pipeline.breakers import Stop
 from pipeline.campaign import Campaign
 from pipeline.commands import Ended
 from pipeline.jobs import State
+from pipeline.ledger import following, keeping, reading
+from pipeline.preparation import Options
 from pipeline.summary import Status, Sums, run_document, status_document
 from pipeline.surroundings import status_of
-from pipeline.tally import Tally
+from pipeline.tally import Standing, Tally
 
 SEEDS = range(12)
 
@@ -80,3 +83,20 @@ def test_the_exit_code_of_jobs_in_one_state(tmp_path: Path, state: State) -> Non
         assert found.counts == held.counts == {**dict.fromkeys(State, 0), state: 40}
         for selected in (names, frozenset[str]()):
             assert found.exit_code(selected) == held.exit_code(selected)
+
+
+def test_a_watcher_begins_with_what_there_is_and_the_last_problems(tmp_path: Path) -> None:
+    for seed in range(6):
+        built(tmp_path / f"{seed}/ledger.db", Random(seed), 500)
+        campaign = Campaign(tmp_path / f"{seed}")
+        held = Sums.of(tuple(status_of(campaign).jobs))
+        with reading.opened(campaign.ledger) as connection:
+            jobs, standings = list(reading.jobs(connection)), dict(keeping.standings(connection))
+        assert list(standings.values()) == [Standing.of(job) for job in jobs]
+        view = asyncio.run(anext(watching.watch(campaign.folder, Options())))
+        assert view.tally.counts == held.counts
+        assert (view.tally.spent, view.tally.in_doubt) == pytest.approx((held.spent, held.in_doubt))
+        assert (view.tally.unknown_price_jobs, view.tally.budget) == (held.unknown_price_jobs, 100.0)
+        assert view.tally.todo == held.counts[State.PLANNED]
+        troubled = [job for job in jobs if job.state in following.TROUBLE and not job.orphaned]
+        assert view.problems == tuple(troubled[-5:])
