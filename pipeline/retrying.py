@@ -1,12 +1,13 @@
-"""When to ask again: backoff, the server's own hints, and the loop that heeds both. Pure but for its sleep."""
+"""When to ask again: backoff, the server's own hints, and the one tenacity object. Pure but for its sleep."""
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from email.utils import parsedate_to_datetime
 from random import Random
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import anyio
+from tenacity import AsyncRetrying, RetryCallState, retry_if_result, stop_after_attempt
 
 R = TypeVar("R")
 
@@ -68,11 +69,20 @@ async def repeated(
 
     Returns the last result; it never raises for having tried often enough. Never used for a POST.
     """
-    for attempt in range(1, attempts):
-        result = await ask()
-        if not again(result):
-            return result
-        hint = getattr(result, "retry_after", None)
-        wait = backoff(attempt, base=base, cap=cap, rng=rng)
-        await anyio.sleep(wait if hint is None else min(float(hint), LONGEST_HINT))
-    return await ask()
+
+    def wait(state: RetryCallState) -> float:
+        hint = getattr(state.outcome and state.outcome.result(), "retry_after", None)
+        own = backoff(state.attempt_number, base=base, cap=cap, rng=rng)
+        return own if hint is None else min(float(hint), LONGEST_HINT)
+
+    def last(state: RetryCallState) -> Any:
+        return state.outcome and state.outcome.result()
+
+    retrying = AsyncRetrying(
+        sleep=anyio.sleep,
+        retry=retry_if_result(again),
+        wait=wait,
+        stop=stop_after_attempt(attempts),
+        retry_error_callback=last,
+    )
+    return await retrying(ask)

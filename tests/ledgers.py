@@ -8,7 +8,7 @@ from typing import Any
 from pipeline.blocking import inline
 from pipeline.jobs import DOUBTFUL, PAID, Failure, FailureKind, Job, Spec, State, canonical_json
 from pipeline.ledger import opening
-from pipeline.ledger.rows import COLUMNS, to_column, unfetched_setting
+from pipeline.ledger.rows import COLUMNS, to_columns, unfetched_setting
 from pipeline.ledger.store import SqliteLedger
 
 USUAL = (*State, State.DONE, State.DONE, State.DONE, State.PLANNED)
@@ -26,7 +26,7 @@ def built(path: Path, rng: Random, number: int, among: Sequence[State] = USUAL) 
     waiting = {}
     for id_ in range(1, number + 1):
         job = job_by_chance(rng, id_, rng.choice(among))
-        values = [to_column(name, getattr(job, name)) for name in COLUMNS]
+        values = to_columns(job, COLUMNS)
         connection.execute(f"INSERT INTO jobs (id, {', '.join(COLUMNS)}) VALUES (?, {marks})", (id_, *values))
         for kind, data in events_by_chance(rng, job):
             row = (id_, 1e9 + id_, kind, job.state, canonical_json(data), b"")

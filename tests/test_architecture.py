@@ -148,6 +148,7 @@ LIBRARIES = {
     "rich": "render progress live attending standing stories handover descriptions plans handouts",
     "sqlite3": "ledger simulator.store",
     "starlette": "simulator",
+    "tenacity": "retrying",
     "trio": "",
     "uvicorn": "simulator",
     "yaml": "source syntax",

@@ -63,7 +63,7 @@ def build(folder: str, lines: str, jobs: int) -> Mapping[str, Any]:
     from pipeline.blocking import inline
     from pipeline.jobs import Job, Spec, State, canonical_json
     from pipeline.ledger import opening
-    from pipeline.ledger.rows import COLUMNS, to_column
+    from pipeline.ledger.rows import COLUMNS, to_columns
     from pipeline.ledger.store import SqliteLedger
 
     request = {"model": "sora-2", "size": "1280x720", "seconds": "4"}
@@ -81,7 +81,7 @@ def build(folder: str, lines: str, jobs: int) -> Mapping[str, Any]:
             yield tuple(values[name] for name in COLUMNS)
 
     first = Job.planned(Spec("", 1, request, "", ""))
-    empty = {name: to_column(name, getattr(first, name)) for name in COLUMNS}
+    empty = dict(zip(COLUMNS, to_columns(first, COLUMNS), strict=True))
     done = {
         "state": State.DONE.value,
         "attempt": 1,
