@@ -17,7 +17,7 @@ from pipeline.jobs import Job, Spec
 def checked(manifest: Source, options: Options) -> Loaded:
     """Return the checked manifest, whole whatever is selected. Raises ManifestError with all of its problems."""
     loaded = files.load(manifest, variables=options.variables, profiles=options.profiles)
-    selection(loaded.specs, options)
+    _refuse_words_for_nothing(loaded.specs, options)
     return loaded
 
 
@@ -42,9 +42,7 @@ def selection(specs: Sequence[Spec], options: Options) -> frozenset[str]:
     A sample depends on the seed and the names alone: what is drawn stays drawn when other jobs come or go, but for
     those that are drawn in its place.
     """
-    for word in options.select:
-        if not any(fits(spec, word) for spec in specs):
-            raise UsageError(f"--select {word!r} fits no job")
+    _refuse_words_for_nothing(specs, options)
     if options.no_submit:
         return frozenset()
     chosen = [
@@ -56,6 +54,12 @@ def selection(specs: Sequence[Spec], options: Options) -> frozenset[str]:
         drawn = frozenset(nsmallest(options.sample, chosen, key=partial(_lot, options.seed)))
         chosen = [name for name in chosen if name in drawn]
     return frozenset(chosen[: options.limit])
+
+
+def _refuse_words_for_nothing(specs: Sequence[Spec], options: Options) -> None:
+    for word in options.select:
+        if not any(fits(spec, word) for spec in specs):
+            raise UsageError(f"--select {word!r} fits no job")
 
 
 def _lot(seed: int, name: str) -> bytes:

@@ -198,19 +198,17 @@ class Maker:
                 written = partial(everything.drafting.written, self._entry, self._draft)
                 kept = self._drafted.kept
                 everything.traces[name] = Trace(spec, self._entry, self._draft, self._table, row, kept, written)
-        if self._drafted.enabled:
-            self._compare(row, len(everything.specs) - self._drafted.takes)
+            if take == 1 and spec.enabled:
+                self._compare(row, len(everything.specs) - 1, spec)
 
     def _id_place(self) -> Place:
         return self._all.drafting.written(self._entry, self._draft, ("id",)).value_place
 
-    def _compare(self, row: Row, position: int) -> None:
+    def _compare(self, row: Row, position: int, spec: Spec) -> None:
         """Warn of a job that asks for what another one asks for: both are paid."""
-        specs = self._all.specs
-        spec = specs[position]
         before = self._all.requests.first(position, spec)
         if before is not None:
-            first = specs[before]
+            first = self._all.specs[before]
             place = self._table.place(row) if self._table else self._entry.layer().value_place
             names = [name.rpartition("#")[0] for name in (spec.name, first.name)]
             message = f"{names[0]} is the same request as {names[1]} at {first.origin}: both are paid for"
