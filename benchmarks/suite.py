@@ -19,6 +19,7 @@ from benchmarks.cases import (
     in_flight,
     ledger,
     load_yaml,
+    makespan,
     million_ledger,
     runner,
     simulator_video,
@@ -65,6 +66,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "start": start.measure,
     "in-flight": in_flight.measure,
     "download": download.measure,
+    "makespan": makespan.measure,
     "simulator-video": simulator_video.measure,
 }
 

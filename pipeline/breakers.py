@@ -143,8 +143,10 @@ class Signals:
         self._polls.append((now, None if failure is None else video_id))
         while self._polls[0][0] < now - FORGETTING:
             self._polls.popleft()
+        if failure is None:
+            return
         unknown = [found for _, found in self._polls if found is not None]
-        if failure is not None and len({*unknown}) >= FORGOTTEN_AT_MOST and len(unknown) > len(self._polls) / 5:
+        if len({*unknown}) >= FORGOTTEN_AT_MOST and len(unknown) > len(self._polls) / 5:
             self.no_more_submits(Stop.FORGOT, failure)
 
     def downloaded(self, seconds: float) -> None:

@@ -42,6 +42,7 @@ from pipeline.inputs import Inputs
 from pipeline.jobs import Failure, FailureKind, Job, State
 from pipeline.limits import Adaptive, Places, RateLimiter
 from pipeline.outputs import Outputs, Part
+from pipeline.polling import Poller
 from pipeline.profile import Profile
 from pipeline.reconciliation import Reconciler
 from pipeline.retrying import LONGEST_HINT, backoff, repeated
@@ -59,6 +60,7 @@ class Tools:
     submits: RateLimiter
     pace: Adaptive
     polls: RateLimiter
+    poller: Poller
     downloads: Places
     reconciler: Reconciler
     remember: Callable[..., Awaitable[None]]
@@ -226,9 +228,9 @@ async def _reconcile(tools: Tools, job: Job, moment: Moment) -> LookupOutcome:
 
 async def _poll(tools: Tools, job: Job, moment: Moment) -> PollOutcome:
     assert job.video_id is not None  # noqa: S101  # the ledger's constraints say so too
-    await anyio.sleep(_until_due(tools, job, moment))
-    await tools.polls.acquire()
-    outcome = await tools.client.retrieve(job.video_id)
+    age = max(0.0, moment.now - (job.submitted_at or moment.now))  # the clock may have been set back
+    heed = partial(_heed_no_list, tools, moment)
+    outcome = await tools.poller.ask(job, age, again=moment.tries > 1, heed=heed)
     if not isinstance(outcome, Silence):
         tools.signals.contact.heard()
         unknown = outcome.failure if isinstance(outcome, NotThere) else None
@@ -236,6 +238,12 @@ async def _poll(tools: Tools, job: Job, moment: Moment) -> PollOutcome:
     else:
         _heed_silence(tools, outcome, moment)
     return outcome
+
+
+def _heed_no_list(tools: Tools, moment: Moment, silence: Silence) -> None:
+    """Act on what the server said instead of a list of many jobs. A no concerns the list, and nothing else."""
+    if silence.failure.kind in {FailureKind.RATE_LIMITED, FailureKind.SERVER}:
+        _heed_silence(tools, silence, moment)
 
 
 def _heed_silence(tools: Tools, silence: Silence, moment: Moment) -> None:
@@ -251,16 +259,6 @@ def _heed_silence(tools: Tools, silence: Silence, moment: Moment) -> None:
         signals.contact.heard()
         wait = backoff(moment.tries, base=2, cap=60, rng=tools.rng)
         tools.polls.hold(anyio.current_time() + (wait if silence.retry_after is None else silence.retry_after))
-
-
-def _until_due(tools: Tools, job: Job, moment: Moment) -> float:
-    """Return seconds until the job's next poll. Old jobs are asked for less often; equal jobs drift apart."""
-    pace = tools.profile.poll
-    age = max(0.0, moment.now - (job.submitted_at or moment.now))  # the clock may have been set back
-    if age < pace.first:
-        return pace.first - age
-    interval = min(max(pace.interval, age / 10), pace.slowest)
-    return interval * tools.rng.uniform(0.0 if moment.tries == 1 else 0.8, 1.2)
 
 
 async def _download(tools: Tools, job: Job, moment: Moment) -> DownloadOutcome:
