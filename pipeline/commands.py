@@ -233,9 +233,7 @@ def _tools(
         submits=RateLimiter(pace.rate),
         pace=pace,
         polls=polls,
-        poller=Poller(
-            client, pace=Pace(profile.poll), turn=polls.acquire, lists=able.list and able.same_id, rng=rng
-        ),
+        poller=Poller(client, pace=Pace(profile.poll), turn=polls.acquire, lists=able.list and able.same_id, rng=rng),
         downloads=Places(limits.downloads),
         reconciler=Reconciler(
             client,

@@ -6,7 +6,7 @@ says or does not say is asked about with a request for that job alone: no job fa
 refuses, shows nobody, is slow or contradicts the answers is not asked any more in this run.
 """
 
-from bisect import bisect_left, insort
+from bisect import bisect_left
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from random import Random
@@ -29,8 +29,14 @@ SPAN = 95
 MARGIN = 5
 """Jobs that a page begins before the first one that is wanted: the server may have created them in another order."""
 
+KNOWN = 100_000
+"""Jobs of this run whose order is kept: pages begin at the newest, and nobody waits among the oldest."""
+
 LOOKED_INTO = 0.01
 """Share of what a list says that is asked about all the same."""
+
+DOUBTED = 0.25
+"""That share of a job that takes longer than nearly all others."""
 
 AT_ONCE = 2.0
 """Seconds within which an answer may be held against the list's."""
@@ -44,13 +50,15 @@ STRIKES = 3
 
 @dataclass(eq=False, slots=True)
 class _Waiting:
-    """Who waits for an answer. ``eager``: from when on one is welcome. ``listed``: what a list said, and when.
-
-    ``roused`` ends the waiting for the time when it is due, ``scope`` all of it.
+    """Who waits for an answer. ``eager``: from when on it would take one; ``young`` ones not before, as they can hardly
+    be finished. ``roused`` ends the waiting for the time when it is due, ``scope`` all of it. ``listed``: what a list
+    said that is to be asked about, and when.
     """
 
     job: Job
+    age: float
     eager: float
+    young: bool
     roused: anyio.Event = field(default_factory=anyio.Event)
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     listed: tuple[Video, float] | None = None
@@ -81,46 +89,70 @@ class Poller:
         """
         assert job.video_id is not None  # noqa: S101  # the ledger's constraints say so too
         began, seconds = anyio.current_time(), self._pace.until_due(age, again=again, rng=self._rng)
-        waiting = _Waiting(job, began + seconds - self._pace.interval(age) / 2)
+        listed = None
         if self._strikes < STRIKES:
-            await self._stand_in_line(job.video_id, waiting, seconds, heed)
+            waiting = await self._stand_in_line(job, age, seconds, heed)
+            outcome: PollOutcome | None = waiting.answer
+            listed = waiting.listed
         else:
             await anyio.sleep(seconds)
             await self._turn()
-        outcome = waiting.answer or await self._client.retrieve(job.video_id)
-        if waiting.listed is not None:
-            self._compare(*waiting.listed, outcome)
-        if isinstance(outcome, Seen) and outcome.video.status is not Status.ACTIVE:
-            self._pace.over(self._at_work.pop(job.video_id, None))
-        elif isinstance(outcome, Seen):
-            self._at_work[job.video_id] = age + anyio.current_time() - began
+            outcome = None
+        if outcome is None:
+            outcome = await self._client.retrieve(job.video_id)
+        if listed is not None:
+            self._compare(*listed, outcome)
+        if isinstance(outcome, Seen):
+            self._learn(job.video_id, outcome.video, age + anyio.current_time() - began)
         return outcome
 
-    async def _stand_in_line(
-        self, video_id: str, waiting: _Waiting, seconds: float, heed: Callable[[Silence], None]
-    ) -> None:
-        """Wait until the job has its answer, or its turn to be asked about."""
-        place = (waiting.job.submitted_at or 0.0, video_id)
-        insort(self._order, place)
-        self._waiting[video_id] = waiting
+    def _learn(self, video_id: str, video: Video, age: float) -> None:
+        if video.status is Status.ACTIVE:
+            self._at_work[video_id] = age
+        else:
+            self._pace.over(self._at_work.pop(video_id, None))
+
+    async def _stand_in_line(self, job: Job, age: float, seconds: float, heed: Callable[[Silence], None]) -> _Waiting:
+        """Wait until the job has its answer, or its turn to be asked about.
+
+        A young one that could come first on its own waits a little longer, for a page that others want.
+        """
+        assert job.video_id is not None  # noqa: S101
+        place, young = (job.submitted_at or 0.0, job.video_id), age < self._pace.first
+        interval = self._pace.interval(age + seconds)
+        waiting = _Waiting(job, age, anyio.current_time() + seconds - interval / 2, young)
+        self._keep(place)
+        self._waiting[job.video_id] = waiting
         try:
             with waiting.scope:
-                with anyio.move_on_after(seconds):
+                with anyio.move_on_after(seconds + interval if young else seconds):
                     await waiting.roused.wait()
                 async with self._line:
                     await self._turn()
-                    if waiting.listed is None and self._strikes < STRIKES and (page := self._page_with(place)):
+                    if waiting.listed is None and (page := self._page_with(place)):
                         await self._read(page[0], heed)
                         if waiting.answer is None:
                             await self._turn()
         finally:
-            del self._waiting[video_id], self._order[bisect_left(self._order, place)]
+            del self._waiting[job.video_id]
+        return waiting
+
+    def _keep(self, place: tuple[float, str]) -> None:
+        """Keep the job's place in the order of submission, where it stays when the job is over: lists show it there."""
+        here = bisect_left(self._order, place)
+        if self._order[here : here + 1] != [place]:
+            self._order.insert(here, place)
+        if len(self._order) > KNOWN:
+            del self._order[: KNOWN // 2]
 
     def _page_with(self, place: tuple[float, str]) -> tuple[str | None] | None:
         """Return after which job a page begins that has the one of this place and many more, if there is one."""
+        if self._strikes >= STRIKES:
+            return None
         now, order, here = anyio.current_time(), self._order, bisect_left(self._order, place)
         around = range(max(0, here - SPAN + 1), min(len(order), here + SPAN))
-        eager = [index for index in around if self._waiting[order[index][1]].eager <= now]
+        found = ((index, self._waiting.get(order[index][1])) for index in around)
+        eager = [index for index, waiting in found if waiting is not None and waiting.eager <= now]
         if sum(index > eager[-1] - SPAN for index in eager) < LEAST:
             return None
         newer = eager[-1] + MARGIN
@@ -143,7 +175,9 @@ class Poller:
             if waiting is None or waiting.answer is not None or listed is None or not fits(waiting.job, listed):
                 continue
             answered += 1
-            if self._is_believed(listed):
+            if waiting.young and listed.status is Status.ACTIVE and now < waiting.eager:
+                continue
+            if self._is_believed(waiting, listed):
                 waiting.answer = Seen(listed)
                 waiting.scope.cancel()
             else:
@@ -152,9 +186,10 @@ class Poller:
         if answered < LEAST - 1 or now - began > SLOW:
             self._strikes += 1
 
-    def _is_believed(self, video: Video) -> bool:
+    def _is_believed(self, waiting: _Waiting, video: Video) -> bool:
         """Tell whether the list's word is enough; now and then it is not, whatever it says."""
-        if self._rng.random() < LOOKED_INTO:
+        share = DOUBTED if waiting.age > self._pace.late else LOOKED_INTO
+        if self._rng.random() < share:
             return False
         if video.status is Status.READY:
             return self._dated is (video.expires_at is not None)

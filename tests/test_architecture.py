@@ -19,13 +19,13 @@ FLOORS = [
     "errors jobs envelopes classes videos",
     """source document syntax scalars sayings hints templates tables naming filenames validation expansion manifest
        drafts making matrix advice images references edits explaining profile soundness bodies culprits outcomes
-       credential mp4 events evidence decisions policies plan limits choices pinning blocking retrying summary
+       credential mp4 events evidence decisions policies pacing plan limits choices pinning blocking retrying summary
        actions breakers listing matching answers audits sidecars clock rules annotations comparing symptoms
        diagnosis outlines changes costs timing previews saved tally onlookers exposition boxes rows splits sharding
        cards neutral""",
     """client probing network shipped providers files folder including parquet pages starter inputs outputs custody
        planfiles staging ledger simulator traffic trails campaign""",
-    """steps runner supervision fixing preparation reconciliation surroundings inquiry rebuilding examining
+    """steps polling runner supervision fixing preparation reconciliation surroundings inquiry rebuilding examining
        clearing origins journal logbook metering trial formats replacing rejections locks report
        residence""",
     "commands resolving aftercare authoring doctor planning watching delivery selecting locking reporting",
@@ -56,6 +56,7 @@ ACROSS = {
     ("staging", "custody"),
     ("staging", "outputs"),
     ("runner", "steps"),
+    ("steps", "polling"),
     ("steps", "reconciliation"),
     ("attending", "live"),
     ("attending", "plans"),
