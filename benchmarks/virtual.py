@@ -41,7 +41,7 @@ class Setting:
 
 
 def zero_overhead(setting: Setting, latencies: Sequence[float]) -> float:
-    """Return the makespan of who creates in order, at each instant at which it is allowed, and knows of each end at once.
+    """Return the makespan of who creates in order, as soon as it is allowed, and knows of each end at once.
 
     The best that can be done without knowing how long a video will take (FIFO0).
     """

@@ -32,8 +32,8 @@ from pipeline.ledger.rows import unfetched_setting
 from pipeline.ledger.store import SqliteLedger
 from pipeline.limits import Adaptive, Contact, Places, RateLimiter, Slots
 from pipeline.onlookers import Begun, Progress
-from pipeline.plan import Fate
 from pipeline.pacing import Pace
+from pipeline.plan import Fate
 from pipeline.policies import policy
 from pipeline.polling import Poller
 from pipeline.preparation import Options, Prepared, checked, prepare, wanted_images

@@ -32,7 +32,7 @@ POLL = {"first": 1, "interval": 0.5, "slowest": 10}
 
 
 def measure(bench: "Bench") -> Sequence[Row]:
-    """The whole runner against FIFO0, for each setting; then five hundred in flight, with the server's list and without.
+    """The whole runner against FIFO0, for each setting; then five hundred in flight, with a list and without.
 
     The same for all runs, so each run has a seed of its own.
     """
@@ -71,11 +71,11 @@ def campaign(folder: str, setting: Mapping[str, Any], seed: int, lists: bool) ->
     """Run a campaign on trio's MockClock, with the world of the tests around the runner."""
     import anyio
     import trio.testing
-    from tests.world import World
 
     from benchmarks.virtual import Server, zero_overhead
     from pipeline.jobs import Spec, State
     from pipeline.profile import profile_from
+    from tests.world import World
 
     met = Setting(**setting)
     material.clip(path=f"{folder}/clip.mp4", size=64 << 10)
