@@ -15,7 +15,7 @@ import anyio
 
 from pipeline.client import VideosClient
 from pipeline.evidence import PollOutcome, Seen, Silence
-from pipeline.jobs import Job
+from pipeline.jobs import FailureKind, Job
 from pipeline.matching import fits
 from pipeline.pacing import Pace
 from pipeline.videos import Status, Video
@@ -125,7 +125,7 @@ class Poller:
         self._waiting[job.video_id] = waiting
         try:
             with waiting.scope:
-                with anyio.move_on_after(seconds + interval if young else seconds):
+                with anyio.move_on_after(seconds + interval if young and len(self._waiting) > LEAST else seconds):
                     await waiting.roused.wait()
                 async with self._line:
                     await self._turn()
@@ -163,7 +163,7 @@ class Poller:
         began = anyio.current_time()
         page = await self._client.list_page(after)
         if isinstance(page, Silence):
-            self._strikes += 1
+            self._strikes = self._strikes + 1 if page.failure.kind is FailureKind.SERVER else STRIKES
             heed(page)
             return
         now, told = anyio.current_time(), dict[str, Video | None]()

@@ -242,7 +242,7 @@ async def _poll(tools: Tools, job: Job, moment: Moment) -> PollOutcome:
 
 def _heed_no_list(tools: Tools, moment: Moment, silence: Silence) -> None:
     """Act on what the server said instead of a list of many jobs. A no concerns the list, and nothing else."""
-    if silence.failure.kind in {FailureKind.RATE_LIMITED, FailureKind.SERVER}:
+    if silence.failure.kind is FailureKind.SERVER:
         _heed_silence(tools, silence, moment)
 
 
