@@ -46,6 +46,12 @@ def pin() -> None:
         os.sched_setaffinity(0, _CORES[:1])
 
 
+def move_away(process: int) -> None:
+    """Have a process on the core where the mock server would be."""
+    if _CORES:
+        os.sched_setaffinity(process, _CORES[-1:])
+
+
 def run(command: Sequence[str | Path], *, environment: Mapping[str, str] | None = None, exits: int = 0) -> Used:
     """Run a command to its end, and return what it used. Raises Broken where its exit code is another."""
     words = [str(word) for word in command]

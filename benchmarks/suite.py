@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 
 from benchmarks import processes
 from benchmarks.cases import (
+    curves,
     download,
     group_commit,
     in_flight,
@@ -68,6 +69,8 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "download": download.measure,
     "makespan": makespan.measure,
     "simulator-video": simulator_video.measure,
+    "curves": curves.measure,
+    "curve-simulator": curves.simulated,
 }
 
 

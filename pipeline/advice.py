@@ -12,8 +12,9 @@ from pipeline.manifest import Manifest, Part
 def about(parts: Sequence[Part]) -> Iterator[Problem]:
     """Yield what the writing of the prompts says about them."""
     for part in parts:
+        has_comments = part.document.has_comments
         for path, prompt in _prompts(part.value):
-            yield from _about_prompt(part.document, path, prompt)
+            yield from _about_prompt(part.document, path, prompt, has_comments=has_comments)
 
 
 def unused_variables(manifest: Manifest, used: AbstractSet[str]) -> Iterator[Problem]:
@@ -38,12 +39,11 @@ def _prompts(value: Any) -> Iterator[tuple[Path, str]]:
                 yield (*path, "prompt", index), text
 
 
-def _about_prompt(document: Document, path: Path, prompt: str) -> Iterator[Problem]:
-    comment = document.comment_at(path)
+def _about_prompt(document: Document, path: Path, prompt: str, *, has_comments: bool) -> Iterator[Problem]:
+    comment = document.comment_at(path) if has_comments else None
     if comment is not None:
         message = "the prompt ends here: the rest of the line is a comment"
         yield comment.warning("comment-in-prompt", message, "put the prompt in quotes if the rest belongs to it")
-    style = document.style_at(path)
-    if prompt.endswith("\n") and style in "|>":
+    if prompt.endswith("\n") and (style := document.style_at(path)) in "|>":
         message = "the prompt ends with a line break, which is part of the request"
         yield document.value_at(path).warning("trailing-newline", message, f"write {style}- for a text without it")

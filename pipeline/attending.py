@@ -1,33 +1,27 @@
 """A run with all who are told of it: people, and files beside it. And a look at the first videos before the rest."""
 
-import time
 from collections.abc import Iterator
-from contextlib import aclosing, contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from math import inf
 from pathlib import Path
 from typing import Any
 
 import anyio
 from rich.console import Console
 
-from pipeline import commands, plans, watching
+from pipeline import commands, plans
 from pipeline.breakers import Stop
 from pipeline.clearing import Cleared, agreed_to_more
 from pipeline.commands import Ended
 from pipeline.credential import Censor
 from pipeline.errors import UsageError
 from pipeline.journal import Journal
-from pipeline.live import Screen, watched
 from pipeline.logbook import Logbook
 from pipeline.metering import Meter
 from pipeline.onlookers import Progress, Several
-from pipeline.preparation import Options
-from pipeline.progress import HEARTBEAT, heartbeat, is_terminal, progress_on
+from pipeline.progress import progress_on
 from pipeline.replies import ask, on_a_terminal
-from pipeline.sentences import run_by
-from pipeline.summary import Status
 from pipeline.supervision import ENDING
 from pipeline.trial import trial
 
@@ -40,31 +34,6 @@ class Told:
     events: Path | None = None
     log: Path | None = None
     metrics: Path | None = None
-
-
-def watch(console: Console, target: Path, options: Options) -> Status:
-    """Show how a campaign goes until it is finished and nobody runs it, or a Ctrl-C; return how it stands then."""
-    with suppress(KeyboardInterrupt):
-        anyio.run(_watch, console, target, options)
-    return anyio.run(commands.status, target, options)
-
-
-async def _watch(console: Console, target: Path, options: Options) -> None:
-    screen = Screen(console) if is_terminal(console) else None
-    due = -inf
-    try:
-        async with aclosing(watching.watch(target, options)) as views:
-            async for view in views:
-                if screen is not None:
-                    screen.draw(watched(view, console.width, console.height))
-                elif anyio.current_time() >= due:
-                    due = anyio.current_time() + HEARTBEAT
-                    console.print(
-                        f"{time.strftime('%H:%M:%S')} {heartbeat(view.tally, view.now)}; {run_by(view.holder)}"
-                    )
-    finally:
-        if screen is not None:
-            screen.close()
 
 
 def run(console: Console, cleared: Cleared, told: Told, *, canary: int | None) -> Ended:

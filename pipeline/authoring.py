@@ -99,7 +99,7 @@ def fix(manifests: Sequence[Path], options: Options) -> Checked:
 BLAMED_AT_MOST = 20
 """Jobs whose refused field is looked for: what is wrong in many is written in few places."""
 
-_REFUSED = frozenset({State.FAILED, State.PLANNED})
+REFUSED = frozenset({State.FAILED, State.PLANNED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,7 @@ def blamed(manifest: Path, profile: Profile, jobs: Iterable[Job], options: Optio
 
     Nothing where the manifest has been changed since, and cannot be read any more.
     """
-    told = ((job, job.failure) for job in jobs if job.failure and not job.orphaned and job.state in _REFUSED)
+    told = ((job, job.failure) for job in jobs if job.failure and not job.orphaned and job.state in REFUSED)
     fields = ((job.name, field_of(failure, job.request, profile.request)) for job, failure in told)
     chosen = dict(islice(((name, field) for name, field in fields if field), BLAMED_AT_MOST))
     if not chosen:
@@ -200,6 +200,11 @@ def portrait(names: Sequence[str], options: Options) -> Portrait:
     facts = [comparing.facts(told[name], schema, rules[name], more) for name in names]
     rows = [row for row in comparing.side_by_side(facts) if len(names) == 1 or row.differs]
     return Portrait(tuple(next(one for one in listed if one.name == name) for name in names), tuple(rows))
+
+
+def schema_text(name: str) -> str:
+    """Return a JSON Schema of ``schemas/`` by its short name, as it is on disk."""
+    return shipped.schema_text(name)
 
 
 def language(name: str, provider: str, options: Options) -> Mapping[str, Any]:

@@ -3,7 +3,7 @@
 A breaker that has opened stays open for this run: the next run, which a person starts, tries again.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -91,6 +91,7 @@ class Signals:
         self._refused: list[Job] = []
         self._doubts: set[tuple[str, int]] = set()
         self._polls: deque[tuple[float, str | None]] = deque()
+        self._unknown: Counter[str] = Counter()
         self._finishing: set[anyio.CancelScope] = set()
         self._left = inf
 
@@ -142,11 +143,14 @@ class Signals:
         """Note whether a poll found its job: a server that forgets many of them is not given more."""
         self._polls.append((now, None if failure is None else video_id))
         while self._polls[0][0] < now - FORGETTING:
-            self._polls.popleft()
+            _, found_nothing = self._polls.popleft()
+            if found_nothing is not None:
+                self._unknown[found_nothing] -= 1
         if failure is None:
             return
-        unknown = [found for _, found in self._polls if found is not None]
-        if len({*unknown}) >= FORGOTTEN_AT_MOST and len(unknown) > len(self._polls) / 5:
+        self._unknown[video_id] += 1
+        jobs = sum(map(bool, self._unknown.values()))
+        if jobs >= FORGOTTEN_AT_MOST and self._unknown.total() > len(self._polls) / 5:
             self.no_more_submits(Stop.FORGOT, failure)
 
     def downloaded(self, seconds: float) -> None:

@@ -1,128 +1,92 @@
-"""The command line: options in, one call in ``commands``, one in ``render``, an exit code out."""
+"""The command line: which commands there are, and how each of them ends. The module of a command is loaded when it is
+asked for: all of them together take longer to load than most of them have to do.
+"""
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from functools import partial
+from importlib import import_module
 from io import TextIOWrapper
-from pathlib import Path
-from typing import Any, TextIO
+from typing import NamedTuple, TextIO
 
-import anyio
 import click
 
-from pipeline import (
-    __version__,
-    attending,
-    authoring,
-    commands,
-    keeping,
-    manifests,
-    planning,
-    plans,
-    render,
-    results,
-    servers,
-    summary,
-)
-from pipeline.attending import Told
-from pipeline.errors import CallsheetError, ManifestError
-from pipeline.options import (
-    ADDRESS,
-    AGREEING,
-    CANARY,
-    JSON,
-    MANIFEST,
-    MANIFEST_OF_PLAN,
-    OUTPUT,
-    PROFILE,
-    SELECTION,
-    SPENDING,
-    TARGET,
-    TOLERANCE,
-    VARIABLES,
-    WATCHING,
-    options_of,
-    taking,
-)
-from pipeline.replies import answer_with, confirm, planned, print_json
-from pipeline.saved import StalePlan
+from pipeline import __version__
+from pipeline.errors import CallsheetError
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class Entry(NamedTuple):
+    """The module that has the command among its ``COMMANDS``, and the first sentence of its help."""
+
+    module: str
+    help: str
+
+
+COMMANDS: Mapping[str, Entry] = {
+    "audit": Entry(
+        "keeping",
+        "Compare the ledger with the server's list: videos that no job has, jobs that the server lacks, their cost.",
+    ),
+    "clean": Entry(
+        "keeping", "Show the finished videos that the manifest no longer asks for; delete them with --orphans."
+    ),
+    "doctor": Entry("servers", "Examine a server before a campaign trusts it."),
+    "explain": Entry("manifests", "Say what the code of a mistake means, with examples; without one, list all codes."),
+    "export": Entry("results", "Make a dataset of the finished videos, also while a run goes on."),
+    "init": Entry("manifests", "Write a first manifest (callsheet.yaml), and the schema for editors beside it."),
+    "lock": Entry(
+        "keeping", "Pin requests, images, models and the hashes of finished videos in a file beside the manifest."
+    ),
+    "pick": Entry("keeping", "Mark the videos of finished JOBS as the ones chosen."),
+    "plan": Entry("campaigns", "Show what a run would do, why, what it costs and how long it takes."),
+    "profiles": Entry("servers", "List the servers' profiles, show one field by field, or show in what two differ."),
+    "rebuild": Entry("keeping", "Make a ledger that is gone anew, of the sidecars beside the videos."),
+    "reject": Entry("keeping", "Send finished JOBS back for another take, and keep the old files."),
+    "report": Entry("results", "Make one page of the campaign: a contact sheet that plays, each job's story, charts."),
+    "resolve": Entry(
+        "keeping", "Show the jobs that wait for a person, or answer one: adopt VIDEO_ID, resubmit, or abandon."
+    ),
+    "retry": Entry("keeping", "Mark failed or expired JOBS to be tried again."),
+    "run": Entry("campaigns", "Render what is missing."),
+    "schema": Entry(
+        "manifests", "Print a JSON Schema: of the manifest, of what --json prints, or of another file of Callsheet."
+    ),
+    "show": Entry(
+        "keeping", "Print a job's whole story: its request, every event with its time, what the server answered."
+    ),
+    "simulate": Entry("servers", "Serve the simulator on a loopback port."),
+    "status": Entry("standing", "Show where a campaign stands, also while it runs."),
+    "validate": Entry("manifests", "Check manifests."),
+    "verify": Entry(
+        "keeping", "Read every finished video again and compare it with the ledger, and with the manifest's lock."
+    ),
+}
+
+
+class _Commands(click.Group):
+    """Knows the commands by the table alone until one is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        commands: Sequence[click.Command] = import_module(f"pipeline.{COMMANDS[cmd_name].module}").COMMANDS
+        return next(command for command in commands if command.name == cmd_name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        limit = formatter.width - 6 - max(map(len, COMMANDS))
+        known = [click.Command(name, help=entry.help) for name, entry in sorted(COMMANDS.items())]
+        with formatter.section("Commands"):
+            formatter.write_dl([(str(command.name), command.get_short_help_str(limit)) for command in known])
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="callsheet")
 def cli() -> None:
     """Render many videos from one manifest: checked before, paid once, resumed by running again."""
-
-
-@cli.command()
-@taking(MANIFEST, JSON, OUTPUT, VARIABLES, *SELECTION, *ADDRESS, PROFILE, *SPENDING)
-@click.option(
-    "--save", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Keep the plan for run --plan."
-)
-def plan(manifest: Path, as_json: bool, save: Path | None, **options: Any) -> int:
-    """Show what a run would do, why, what it costs and how long it takes. Needs no key and no network."""
-    chosen = options_of(**options)
-    prepared = anyio.run(partial(planning.plan, manifest, chosen, save=save))
-    render.warnings(render.terminal(stderr=True), prepared.loaded.warnings)
-    if as_json:
-        print_json(plans.document(prepared, planning.places(manifest, prepared.plan.items, chosen)))
-    else:
-        places = planning.places(manifest, plans.shown_changes(prepared), chosen)
-        plans.show(render.terminal(stderr=False), prepared, places)
-    return 0
-
-
-@cli.command()
-@taking(MANIFEST_OF_PLAN, JSON, OUTPUT, VARIABLES, *SELECTION, *ADDRESS, PROFILE, *SPENDING, *AGREEING)
-@taking(CANARY, *TOLERANCE, *WATCHING)
-@click.option(
-    "--resubmit-absent", is_flag=True, help="Pay again for a job in doubt that the server's list does not show."
-)
-@click.option("--takeover", is_flag=True, help="Run a ledger that was copied, moved or restored: nobody else runs it.")
-@click.option(
-    "--grace",
-    type=click.FloatRange(min=0),
-    default=25.0,
-    show_default=True,
-    help="Seconds a signal leaves to requests.",
-)
-def run(manifest: Path | None, as_json: bool, plan: Path | None, canary: int | None, **options: Any) -> int:
-    """Render what is missing. Run it again after a crash, a Ctrl-C, or a change: nothing is paid twice."""
-    console = render.terminal(stderr=True)
-    told = Told(**{name: options.pop(name) for name in ("mode", "events", "log", "metrics")})
-    manifest, chosen = planned(manifest, plan, options_of(**options))
-    cleared = anyio.run(partial(commands.cleared, manifest, chosen, confirm=confirm))
-    render.warnings(console, cleared.prepared.loaded.warnings)
-    end = attending.run(console, cleared, told, canary=canary)
-    blamed = authoring.blamed(manifest, cleared.prepared.loaded.profile, end.status.jobs, chosen)
-    with suppress(OSError):  # however it is shown, the run has ended as it has
-        render.ended(console, end, manifest, blamed)
-    if as_json:
-        places = {name: blame.source.place for name, blame in blamed.items() if blame.source.place}
-        print_json(summary.run_document(end.status, end.exit_code, places))
-    return end.exit_code
-
-
-@cli.command()
-@taking(TARGET, JSON, OUTPUT)
-@click.option("--watch", is_flag=True, help="Show it again and again, until all is finished and nobody runs it.")
-def status(target: Path, as_json: bool, watch: bool, **options: Any) -> int:
-    """Show where a campaign stands, also while it runs. Takes the manifest or the campaign's folder."""
-    if watch and as_json:
-        raise click.UsageError("--watch and --json exclude each other; `run --events FILE` is for programs")
-    chosen = options_of(**options)
-    if watch:
-        found = attending.watch(render.terminal(stderr=False), target, chosen)
-    else:
-        found = anyio.run(commands.status, target, chosen)
-    answer_with(as_json, summary.status_document, render.status, found)
-    return 0
-
-
-for command in (*manifests.COMMANDS, *keeping.COMMANDS, *results.COMMANDS, *servers.COMMANDS):
-    cli.add_command(command)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -138,7 +102,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         code = 5
         with suppress(OSError):
-            render.failure(render.terminal(stderr=True), f"cannot write the answer: {error.strerror}")
+            _failure(f"cannot write the answer: {error.strerror}")
     _settle(sys.stdout)
     _settle(sys.stderr)
     return code
@@ -157,22 +121,19 @@ def _settle(stream: TextIO | None) -> None:
 def _main(arguments: Sequence[str]) -> int:
     try:
         return int(cli.main(list(arguments), prog_name="callsheet", standalone_mode=False) or 0)
-    except ManifestError as error:
-        if "--json" in arguments:
-            print_json(summary.problems_document(error.problems))
-        else:
-            render.problems(render.terminal(stderr=True), error.problems)
-        return error.exit_code
-    except StalePlan as error:
-        render.failure(render.terminal(stderr=True), str(error))
-        plans.stale(render.terminal(stderr=True), error)
-        return error.exit_code
     except CallsheetError as error:
-        render.failure(render.terminal(stderr=True), str(error))
-        return error.exit_code
+        from pipeline.replies import refused  # noqa: PLC0415  # loaded by then, but for --help
+
+        return refused(error, as_json="--json" in arguments)
     except click.ClickException as error:
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        render.failure(render.terminal(stderr=True), "stopped")
+        _failure("stopped")
         return 130
+
+
+def _failure(text: str) -> None:
+    from pipeline import render  # noqa: PLC0415  # as above
+
+    render.failure(render.terminal(stderr=True), text)

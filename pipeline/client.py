@@ -1,19 +1,14 @@
-"""The only module that speaks HTTP: one request in, one piece of evidence out. Never raises for what a server does.
-
-Submits, polls and downloads have connections of their own, so that none waits for another. A POST always has a
-fresh connection (a kept one may die with the request in it), is sent once, and follows no redirect. A limiter
-stands before each pool, because httpx's pool leaks connections on cancellation and slows down when it is large.
-"""
+"""The only module that speaks HTTP: one request in, one piece of evidence out. Never raises for what a server does."""
 
 import base64
 import binascii
 import hashlib
 import re
 import socket
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from http.cookiejar import CookieJar, DefaultCookiePolicy
+from functools import lru_cache
 from typing import Any, Self
 from urllib.parse import quote
 
@@ -23,6 +18,7 @@ import httpx
 from pipeline import __version__
 from pipeline.bodies import Body
 from pipeline.classes import Asked
+from pipeline.connections import Ways
 from pipeline.credential import REDACTED, Censor, Secret
 from pipeline.evidence import (
     TOO_LONG,
@@ -55,13 +51,12 @@ SLOWEST = 1024
 UNTRUSTED = "certificate_verify_failed"
 """The code of a failure that asking again does not mend."""
 
-_POLLS_AT_ONCE = 8
 _MAX_REDIRECTS = 3
 _STALL = 30.0
 _LONGEST_DOWNLOAD = 3600.0
 _PAGE = 100
-_SUBMIT_TIMEOUT = httpx.Timeout(SUBMIT_DEADLINE, connect=15.0)
-_GET_TIMEOUT = httpx.Timeout(60.0, connect=15.0)
+_SUBMIT = {"timeout": httpx.Timeout(SUBMIT_DEADLINE, connect=15.0).as_dict()}
+_GET = {"timeout": httpx.Timeout(60.0, connect=15.0).as_dict()}
 # Nothing of the request was acted upon: it never left, or never had a server to go to.
 _UNSENT = (
     httpx.ConnectError,
@@ -114,52 +109,46 @@ class VideosClient:
         self._profile = profile
         self._is_proxied = network.proxy is not None
         self._censor = Censor(key, network.password)
-        headers = {"User-Agent": f"callsheet/{__version__}", "Accept-Encoding": "identity"}
+        self._headers = httpx.Headers(
+            {
+                "Accept": "*/*",
+                "Accept-Encoding": "identity",
+                "Connection": "keep-alive",
+                "User-Agent": f"callsheet/{__version__}",
+            }
+        )
         if key is not None:
-            headers["Authorization"] = key.header
-
-        no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
-        tls = network.trust()  # one for all: it takes longer than everything else here
-        proxy = network.proxied(tls)
-
-        def pool(size: int, kept: int, timeout: httpx.Timeout) -> httpx.AsyncClient:
-            limits = httpx.Limits(max_connections=size, max_keepalive_connections=kept)
-            transport = (
-                httpx.ASGITransport(app)
-                if app
-                else httpx.AsyncHTTPTransport(verify=tls, limits=limits, proxy=proxy, trust_env=False)
-            )
-            return httpx.AsyncClient(
-                headers=headers,
-                timeout=timeout,
-                transport=Told(transport, heard, base_url=base_url, clean=self._censor.words),
-                cookies=no_cookies,
-                trust_env=False,
-                follow_redirects=False,
-            )
-
-        self._submit = pool(POSTS_AT_ONCE, 0, _SUBMIT_TIMEOUT)
-        self._poll = pool(_POLLS_AT_ONCE, _POLLS_AT_ONCE, _GET_TIMEOUT)
-        self._content = pool(downloads, downloads, _GET_TIMEOUT)
-        self._poll_turns = anyio.CapacityLimiter(_POLLS_AT_ONCE)
+            self._headers["Authorization"] = key.header
+        self._downloads = downloads
+        self._heard = heard
+        self._ways = Ways(network, app)
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        for client in (self._submit, self._poll, self._content):
-            await self._stack.enter_async_context(client)
+        at_once = self._ways.questions_at_once()
+        self._submits = await self._told(self._ways.posts(POSTS_AT_ONCE))
+        self._questions = await self._told(self._ways.gets(at_once))
+        self._contents = await self._told(self._ways.gets(self._downloads))
+        self._turns = anyio.Semaphore(at_once, fast_acquire=True)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
 
+    async def _told(self, transport: httpx.AsyncBaseTransport) -> httpx.AsyncBaseTransport:
+        told = Told(transport, self._heard, base_url=self.base_url, clean=self._censor.words)
+        return await self._stack.enter_async_context(told)
+
     async def create(self, body: Body, *, idempotency_key: str) -> PostOutcome:
         """Send one POST, and say what is certain about it. Run it shielded: a cancelled POST is an unknown one."""
         content = body.arguments(boundary=f"callsheet-{idempotency_key}")
-        content["headers"] = {**content.get("headers", {}), "Idempotency-Key": idempotency_key}
+        headers = self._headers.copy()
+        headers.update({**content.pop("headers", {}), "Idempotency-Key": idempotency_key})
         answer = None
         with anyio.move_on_after(SUBMIT_DEADLINE):
             try:
-                async with self._submit.stream("POST", self._url(), **content) as response:
+                request = httpx.Request("POST", self._url(), headers=headers, extensions=_SUBMIT, **content)
+                async with _answered(self._submits, request) as response:
                     answer = await self._read(response)
             except _UNSENT as error:
                 return NotSent(self._failure(FailureKind.NOT_SENT, error))
@@ -173,9 +162,9 @@ class VideosClient:
     async def list_page(self, after: str | None) -> Page | Silence:
         """Ask for the account's newest jobs, or for those older than ``after``."""
         query = {"limit": str(_PAGE), "order": "desc"} | ({"after": after} if after else {})
-        async with self._poll_turns:
+        async with self._turns:
             try:
-                async with self._poll.stream("GET", self._url(), params=query) as response:
+                async with _answered(self._questions, self._get(self._url(), params=query)) as response:
                     answer = await self._read(response, MAX_PAGE)
             except _NO_ANSWER as error:
                 return Silence(self._failure(FailureKind.SERVER, error))
@@ -186,9 +175,9 @@ class VideosClient:
 
     async def retrieve(self, video_id: str) -> PollOutcome:
         """Ask for the status. The Video is an answer whatever the HTTP status is; under an error status, by its id."""
-        async with self._poll_turns:
+        async with self._turns:
             try:
-                async with self._poll.stream("GET", self._url(video_id)) as response:
+                async with _answered(self._questions, self._get(self._url(video_id))) as response:
                     answer = await self._read(response)
             except _NO_ANSWER as error:
                 return Silence(self._failure(FailureKind.SERVER, error))
@@ -198,7 +187,7 @@ class VideosClient:
         return poll_outcome(video_id, answer, self._profile)
 
     async def download(
-        self, video_id: str, write: Callable[[bytes], None], *, most: int
+        self, video_id: str, write: Callable[[bytes], Awaitable[None]], *, most: int
     ) -> Received | BadFile | NotThere | Silence:
         """Hand the content's bytes to ``write``, as they come, and say how it ended. ``most`` bytes are taken."""
         try:
@@ -213,7 +202,7 @@ class VideosClient:
             return Silence(self._failure(FailureKind.SERVER, error))
 
     async def _receive(
-        self, response: httpx.Response, write: Callable[[bytes], None], most: int
+        self, response: httpx.Response, write: Callable[[bytes], Awaitable[None]], most: int
     ) -> Received | BadFile | NotThere | Silence:
         if response.headers.get("content-encoding", "identity") != "identity":
             return _bad(f"the content is encoded ({response.headers['content-encoding'][:40]}): nobody asked for that")
@@ -229,7 +218,7 @@ class VideosClient:
                     return _bad(message, TOO_LONG)
                 if received - mark >= SLOWEST * _STALL:
                     mark, pace.deadline = received, anyio.current_time() + _STALL
-                write(chunk)
+                await write(chunk)
                 head += chunk[: _PEEKED - len(head)]
                 for digest, _ in digests:
                     digest.update(chunk)
@@ -241,24 +230,21 @@ class VideosClient:
         return Silence(Failure(FailureKind.SERVER, f"the content came too slowly: {received} bytes so far"))
 
     @asynccontextmanager
-    async def _redirected(self, url: str) -> AsyncIterator[httpx.Response]:
+    async def _redirected(self, url: httpx.URL) -> AsyncIterator[httpx.Response]:
         """GET the content, following redirects by hand: the key stays with the address that it was given for.
 
         A JSON answer that has the video's address, where the profile says so, is one more of them.
         """
-        home = target = httpx.URL(url)
+        home = target = url
         for _ in range(_MAX_REDIRECTS + 1):
-            request = self._content.build_request("GET", target)
+            request = self._get(target)
             if (target.scheme, target.netloc) != (home.scheme, home.netloc):
                 request.headers.pop("Authorization", None)
-            response = await self._content.send(request, stream=True)
-            try:
+            async with _answered(self._contents, request) as response:
                 location = await self._location(response, first=target == home)
                 if location is None:
                     yield response
                     return
-            finally:
-                await response.aclose()
             target = target.join(location)
             if target.scheme not in {"https", home.scheme}:
                 raise httpx.UnsupportedProtocol("redirected to an address that is not https")
@@ -318,8 +304,24 @@ class VideosClient:
         code = UNTRUSTED if "CERTIFICATE_VERIFY_FAILED" in text else None  # the cause's class is lost on the way
         return Failure(kind, self._censor.words(text)[:500], code=code)
 
-    def _url(self, *parts: str) -> str:
-        return "/".join((f"{self.base_url}/videos", *(quote(part, safe="") for part in parts)))
+    def _get(self, url: httpx.URL, params: Mapping[str, str] | None = None) -> httpx.Request:
+        return httpx.Request("GET", url, params=params, headers=self._headers, extensions=_GET)
+
+    def _url(self, *parts: str) -> httpx.URL:
+        return _parsed("/".join((f"{self.base_url}/videos", *(quote(part, safe="") for part in parts))))
+
+
+@asynccontextmanager
+async def _answered(transport: httpx.AsyncBaseTransport, request: httpx.Request) -> AsyncIterator[httpx.Response]:
+    response = await transport.handle_async_request(request)
+    try:
+        yield response
+    finally:
+        await response.aclose()
+
+
+_parsed = lru_cache(1024)(httpx.URL)
+"""A job is asked for again and again, and half of what a request costs is to take its address apart."""
 
 
 def _digests(headers: Mapping[str, str]) -> Iterable[tuple[str, bytes]]:

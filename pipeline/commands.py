@@ -44,7 +44,7 @@ from pipeline.saved import carried_on
 from pipeline.steps import Tools
 from pipeline.summary import Status
 from pipeline.supervision import Telling, apart, attended
-from pipeline.surroundings import campaign_of, faults_of, rescue_folders, simulator, status_of
+from pipeline.surroundings import faults_of, rescue_folders, simulator, status_of
 from pipeline.tally import Tally
 
 _STRICT_RULES = "sora-request"
@@ -82,15 +82,6 @@ def validate(manifest: Source, options: Options) -> Loaded:
     return checked(manifest, options)
 
 
-@in_a_thread
-def status(target: Path, options: Options) -> Status:
-    """Return what the ledger of a manifest, or of a campaign's folder, says, also during a run.
-
-    Raises LedgerError where there is none.
-    """
-    return status_of(campaign_of(target, options.output))
-
-
 def nobody(prepared: Prepared) -> bool | None:
     """Is asked to confirm a spending where nobody can be."""
     return None
@@ -124,11 +115,18 @@ async def _run_alone(cleared: Cleared, progress: Progress, ending: Collection[si
             refuse_to_begin_anew(campaign, lock)
         now = steady(time.time, lambda: time.clock_gettime(_SINCE_BOOT))
         ledger = SqliteLedger.create_or_open(
-            campaign.ledger, now=now, blocking=in_threads(1), fallbacks=rescue_folders(campaign, os.environ)
+            campaign.ledger,
+            now=now,
+            blocking=in_threads(1),
+            fallbacks=rescue_folders(campaign, os.environ),
+            unchecked=True,
         )
         try:
+            try:
+                cleared = await in_a_thread(looked_again)(cleared)
+            finally:  # what is amiss with a damaged file is that it is damaged
+                await ledger.sound()
             rejections.finish(campaign)
-            cleared = await in_a_thread(looked_again)(cleared)
             plan, saved = cleared.prepared.plan, cleared.options.plan
             moved = carried_on(saved, plan.items) if saved else None
             if moved is not None:
@@ -277,11 +275,6 @@ async def simulate(
         from pipeline.simulator.server import serve  # noqa: PLC0415  # an extra, and slow to import
 
         await serve(app, port=port, started=started, bytewise=bool(wrong and wrong.need_a_proxy))
-
-
-def schema_text(name: str) -> str:
-    """Return a JSON Schema of ``schemas/`` by its short name, as it is on disk."""
-    return shipped.schema_text(name)
 
 
 async def _enrol(ledger: SqliteLedger, prepared: Prepared, cleared: Cleared) -> None:

@@ -1,7 +1,7 @@
 """What a plan costs, what was promised before it, and how much of it the budget holds. Pure."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -87,16 +87,17 @@ class Account(NamedTuple):
     def is_bounded(self) -> bool:
         return self.max_cost is not None or self.max_videos is not None
 
-    def holds(self, prices: Sequence[float | None]) -> int:
+    def holds(self, prices: Iterable[float | None]) -> int:
         """Return how many attempts, in this order, come before the first one that the budget does not hold."""
-        reserved = self.reserved
-        for number, price in enumerate(prices):
-            if self.max_videos is not None and self.videos + number + 1 > self.max_videos:
-                return number
+        reserved, held = self.reserved, 0
+        for price in prices:
+            if self.max_videos is not None and self.videos + held + 1 > self.max_videos:
+                break
             if self.max_cost is not None and (price is None or reserved + price > self.max_cost + _CENT):
-                return number
+                break
             reserved += price or 0.0
-        return len(prices)
+            held += 1
+        return held
 
 
 class Agreed(NamedTuple):

@@ -43,6 +43,10 @@ class Secret:
         stable = [text[(0, 2, 3)[n] : (n + len(plain)) * 8 // 6] for n, text in enumerate(encoded)]
         return re.compile(b"|".join(map(_as_written, (plain, *stable))))
 
+    @cached_property
+    def _pieces(self) -> frozenset[str]:
+        return frozenset(self._text[n : n + _PIECE] for n in range(len(self._text) - _PIECE + 1))
+
     def redact(self, data: bytes) -> bytes:
         """Return the data without the key, however it is written: servers quote keys in their errors."""
         return self._writings.sub(REDACTED.encode(), data)
@@ -53,10 +57,9 @@ class Secret:
 
     def redact_words(self, text: str) -> str:
         """Return the text without the key, and without any word that has a piece of it: a library may quote that."""
-        pieces = {self._text[n : n + _PIECE] for n in range(len(self._text) - _PIECE + 1)}
 
         def whole(word: re.Match[str]) -> str:
-            return REDACTED if any(piece in word[0] for piece in pieces) else word[0]
+            return REDACTED if any(piece in word[0] for piece in self._pieces) else word[0]
 
         return re.sub(r"\S+", whole, self.redact_text(text))
 

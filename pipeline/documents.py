@@ -3,28 +3,33 @@
 The shapes are promised in ``schemas/<verb>.schema.json``. Times are UTC, in ISO 8601.
 """
 
+from __future__ import annotations  # what only lends its type is not loaded
+
 import base64
 from collections import Counter
-from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pipeline.aftercare import Shown, Story, Verified
 from pipeline.answers import Answer, Question
 from pipeline.audits import Audit, Surplus, total
-from pipeline.authoring import Known, Portrait
 from pipeline.clock import utc
-from pipeline.comparing import Row
 from pipeline.custody import Wrong
-from pipeline.doctor import Examined
-from pipeline.explaining import Explained, Source
-from pipeline.jobs import Failure
-from pipeline.ledger.reading import Entry
-from pipeline.locks import Lock
-from pipeline.pinning import Difference
-from pipeline.rebuilding import Rebuilt
-from pipeline.reporting import Reported
-from pipeline.resolving import Answered, Questions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from pipeline.aftercare import Shown, Story, Verified
+    from pipeline.authoring import Known, Portrait
+    from pipeline.comparing import Row
+    from pipeline.doctor import Examined
+    from pipeline.explaining import Explained, Source
+    from pipeline.jobs import Failure
+    from pipeline.ledger.reading import Entry
+    from pipeline.locks import Lock
+    from pipeline.pinning import Difference
+    from pipeline.rebuilding import Rebuilt
+    from pipeline.reporting import Reported
+    from pipeline.resolving import Answered, Questions
 
 ANY_ID = "VIDEO_ID"
 """Stands in a command for the id that the person has to find."""

@@ -37,6 +37,10 @@ REQUEST_FIELDS = frozenset({"prompt", "model", "size", "seconds", "input_referen
 _MERGED_WITH_CELLS = frozenset({"metadata", "extra_body"})
 
 
+_ALONE = Combination({})
+"""Of an entry without a matrix."""
+
+
 class Found:
     """What is wrong so far: every problem once, with the entries that it hits."""
 
@@ -86,6 +90,11 @@ class Drafted:
     kept: Sequence[str]
     has_readable_rows: bool
 
+    def named(self, name: str) -> Combination:
+        """Return the first combination that has the name, where no table has to do with it."""
+        names = (f"{draft.fields.get('id')}{draft.combination.suffix}".lower() for draft in self.drafts)
+        return self.drafts[[*names].index(name.lower())].combination
+
 
 class Drafting:
     """Drafts entry after entry. ``used`` are the names that any text has used."""
@@ -124,8 +133,9 @@ class Drafting:
         combinations = self._combinations(entry, fields)
         drafts = []
         wrong = {name for name in REQUEST_FIELDS if name not in fields and self._is_said(entry, name)}
-        still = {name for name, value in fields.items() if not count(value)}
-        effort = _EFFORT * sum(count(value) for value in fields.values())
+        counts = {name: count(value) for name, value in fields.items()}
+        still = {name for name, number in counts.items() if not number}
+        effort = _EFFORT * sum(counts.values())
         for combination in combinations:
             draft = self._draft(entry, fields, combination, table, wrong=wrong, still=still)
             written = {name: job.get(name, self._defaults.get(name)) for name in draft.fields}
@@ -141,15 +151,19 @@ class Drafting:
 
     def wants_table(self, entry: Entry) -> bool:
         """Tell whether a job is to have its rows from a table, though what it says of it may be wrong."""
-        return "from" in entry.job or self._manifest.is_said(entry.layer(("from",)))
+        said = self._manifest.said  # of most manifests nothing, and each entry asks
+        return "from" in entry.job or (bool(said) and self._manifest.is_said(entry.layer(("from",))))
 
     def _is_said(self, entry: Entry, field: str) -> bool:
         """Tell whether it was said why a field lacks: something is wrong where it should be."""
+        given = "columns" in entry.job and field in entry.job["columns"]  # by a column that is not there
+        if given or (field == "prompt" and self.wants_table(entry)):
+            return True
+        if not self._manifest.said:
+            return False
         own = [entry.layer(path) for path in ((field,), ("matrix", field), ("columns", field))]
         defaults = [Layer(layer.document, (*layer.path, field)) for layer in self._manifest.default_layers]
-        given = "columns" in entry.job and field in entry.job["columns"]  # by a column that is not there
-        no_prompt = field == "prompt" and self.wants_table(entry)
-        return given or no_prompt or any(map(self._manifest.is_said, (*own, *defaults)))
+        return any(map(self._manifest.is_said, (*own, *defaults)))
 
     def written(self, entry: Entry, draft: Draft | None, path: Path) -> Layer:
         """Return where the value at the path of a draft is written."""
@@ -227,9 +241,11 @@ class Drafting:
             self._advice.add(place.warning("unused-column", message, fix), entry)
 
     def _combinations(self, entry: Entry, fields: Mapping[str, Any]) -> list[Combination]:
+        if "matrix" not in entry.job and not isinstance(fields.get("prompt"), list):
+            return [_ALONE]
         matrix = self._matrix(entry, fields)
         if not matrix.names:
-            return [Combination({})]
+            return [_ALONE]
         if matrix.size > MAX_COMBINATIONS or matrix.work > MAX_WORK:
             message = f"the matrix has more than {min(matrix.size - 1, MAX_COMBINATIONS):,} combinations to work out"
             place = entry.layer(("matrix",) if "matrix" in entry.job else ("prompt",)).value_place
@@ -267,6 +283,8 @@ class Drafting:
         still: AbstractSet[str],
     ) -> Draft:
         """``still`` are fields without placeholders."""
+        if combination is _ALONE and len(still) == len(fields) and not self.wants_table(entry):
+            return Draft(combination, fields, {}, wrong)
         names: dict[str, str | Slot] = {}
         own = dict(fields)
         for name, cell in combination.cells.items():

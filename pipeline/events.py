@@ -5,12 +5,12 @@ Everything that decides which state may follow which lives here, so that the run
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import get_args
 
 from pipeline.errors import IllegalTransition
-from pipeline.jobs import OVER, Failure, Job, State
+from pipeline.jobs import OVER, Failure, Job, State, changed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -335,7 +335,7 @@ def apply(job: Job, event: Event) -> Job:
     after = TRANSITIONS[job.state].get(kind)
     if after is None:
         raise IllegalTransition(f"{job.name}: {kind.__name__} in state {job.state}")
-    return replace(job, state=after, **{name: getattr(event, name) for name in CHANGES[kind]})
+    return changed(job, state=after, **{name: getattr(event, name) for name in CHANGES[kind]})
 
 
 def diagram() -> str:

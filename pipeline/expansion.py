@@ -1,6 +1,6 @@
 """A manifest, a profile's rules and tables -> the jobs, and every mistake in them at its place. Pure."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.document import MAX_PROBLEMS
@@ -23,7 +23,7 @@ class Expanded:
     ``images`` are those that the jobs refer to, by sha256. ``used`` are the names of ``vars`` that any text uses.
     """
 
-    specs: list[Spec]
+    specs: Sequence[Spec]
     problems: list[Problem]
     advice: list[Problem]
     images: Mapping[str, Image]
@@ -54,7 +54,7 @@ def expand(
     problems = [*collected.found.problems(), *collected.filenames.problems]
     used = frozenset(collected.drafting.used)
     advice = [*collected.advice.problems()]
-    return Expanded(collected.specs, problems, advice, collected.pictures, used, collected.traces)
+    return Expanded(collected.specs.few(), problems, advice, collected.pictures, used, collected.traces)
 
 
 class _Expansion:

@@ -1,8 +1,9 @@
 """A manifest -> its jobs: with all that it names, and held against what its provider takes."""
 
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ class Loaded:
 
     manifest: Manifest
     profile: Profile
-    specs: list[Spec]
+    specs: Sequence[Spec]
     warnings: tuple[Problem, ...]
     images: Mapping[str, Image] = field(default_factory=dict)
 
@@ -88,7 +89,7 @@ def traces(
         raise ManifestError(found)
     for name in names:
         if name not in expanded.traces:
-            near = hints.close(name, [spec.name for spec in expanded.specs[:10_000]])
+            near = hints.close(name, [spec.name for spec in islice(expanded.specs, 10_000)])
             raise UsageError(f"there is no job {name}" + (f"; did you mean {near}?" if near else ""))
     return read, expanded.traces
 

@@ -13,9 +13,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from pipeline.disk import storage_errors, sync_folder
 from pipeline.errors import StorageError
 from pipeline.images import MAX_BYTES, SUFFIXES, Image
-from pipeline.outputs import storage_errors, sync_folder
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import replace
+from functools import partial
 from random import Random
 from typing import TypeVar
 
@@ -85,8 +86,8 @@ class Inquiry:
 
     async def _ask(self, question: Callable[[_Of], Awaitable[_Answer]], about: _Of) -> _Answer:
         """Ask, three times where there is no usable answer. Raises CredentialError where the key is not accepted."""
-        again = repeated(_may_answer_yet, attempts=_ATTEMPTS, base=1, cap=20, rng=self._rng)
-        answer: _Answer = await again(question, about)
+        ask = partial(question, about)
+        answer: _Answer = await repeated(ask, _may_answer_yet, attempts=_ATTEMPTS, base=1, cap=20, rng=self._rng)
         if isinstance(answer, Silence) and answer.failure.kind is FailureKind.AUTH:
             raise CredentialError(f"the server does not accept the key: {answer.failure.message}")
         return answer

@@ -45,6 +45,10 @@ class RateLimiter:
 
     async def acquire(self) -> None:
         """Wait for a turn and take it. A turn that was waited for in vain is not lost to others."""
+        now = anyio.current_time()
+        if not self._queue.locked() and self.reserve(now) <= now:  # a lock would cost a turn of the event loop
+            self.take(now)
+            return
         async with self._queue:
             # A hold may come while we sleep, so the turn is asked for again.
             while (turn := self.reserve(anyio.current_time())) > anyio.current_time():  # noqa: ASYNC110
@@ -149,9 +153,14 @@ class Slots:
         self._changed.set()
         self._changed = anyio.Event()
 
+    @property
+    def are_taken(self) -> bool:
+        """Whether who wants one has to wait."""
+        return self.taken >= self.limit
+
     async def free(self) -> None:
         """Return when a slot is free. Who waited takes it before anything else happens."""
-        while self.taken >= self.limit:
+        while self.are_taken:
             await self._changed.wait()
 
 

@@ -11,16 +11,18 @@ from pipeline.bodies import inexpressible
 from pipeline.document import Document, Path, Place
 from pipeline.drafts import Draft, Drafted, Drafting, Found
 from pipeline.filenames import Filenames
+from pipeline.firsts import Names, Requests
 from pipeline.images import Image
 from pipeline.jobs import Spec
 from pipeline.manifest import Entry, Layer, Manifest
 from pipeline.matrix import Combination
+from pipeline.packing import Packed
 from pipeline.profile import RequestRules
 from pipeline.references import Unfit, resolved, unfit_size
 from pipeline.sayings import MISSING, Finding, shown
 from pipeline.tables import Number, Row, Table
 from pipeline.templates import ROW_NUMBER, TOO_LONG, TextTooLong, filled, growth
-from pipeline.validation import Schema, checker, edit_at, request_rules
+from pipeline.validation import Schema, checker, edit_at
 
 _OURS = frozenset({"id", "tags", "metadata", "extra_body"})
 """Keys of a draft that are no part of its request as they are. The others are in the API's words."""
@@ -55,21 +57,18 @@ class Collected:
         self, manifest: Manifest, rules: RequestRules, schema: Schema, images: Images, traced: Collection[str]
     ) -> None:
         self.manifest, self.rules = manifest, rules
-        self.check = request_rules(schema)
+        self.check = checker(schema)
         own = rules.extra_body if isinstance(rules.extra_body, Mapping) else None
         self.check_extra = checker({"properties": own, "additionalProperties": False} if own else {})
         self.images = images
         self.found, self.advice = Found(), Found()
         self.drafting = Drafting(manifest, rules.defaults, self.found, self.advice)
         self.filenames = Filenames(manifest)
-        self.specs: list[Spec] = []
+        self.specs = Packed()
         self.pictures: dict[str, Image] = {}
         self.traces: dict[str, Trace] = {}
         self.traced = traced
-        self.ids: dict[str, int] = {}  # the first spec of each id, in small letters
-        self.combinations: dict[str, Combination] = {}  # its combination
-        self.prompts: dict[str, Spec] = {}  # the first spec of each prompt
-        self.requests: dict[str, Spec] = {}  # the first spec of each request, of those whose prompt is there twice
+        self.names, self.requests = Names(self.specs), Requests(self.specs)
 
 
 class Maker:
@@ -182,9 +181,8 @@ class Maker:
             return
         everything, job_id = self._all, f"{job_id}{self._draft.combination.suffix}"
         origin = str(self._table.place(row) if self._table else self._entry.layer().value_place)
-        first = everything.ids.setdefault(job_id.lower(), len(everything.specs))
-        everything.combinations.setdefault(job_id.lower(), self._draft.combination)
-        if first < len(everything.specs):
+        first = everything.names.first(job_id)
+        if first is not None:
             self._duplicate(row, job_id, everything.specs[first], origin)
             return
         tags = tuple(tag for tag in fields.get("tags", ()) if tag is not None)
@@ -201,20 +199,18 @@ class Maker:
                 kept = self._drafted.kept
                 everything.traces[name] = Trace(spec, self._entry, self._draft, self._table, row, kept, written)
         if self._drafted.enabled:
-            self._compare(row, everything.specs[-self._drafted.takes])
+            self._compare(row, len(everything.specs) - self._drafted.takes)
 
     def _id_place(self) -> Place:
         return self._all.drafting.written(self._entry, self._draft, ("id",)).value_place
 
-    def _compare(self, row: Row, spec: Spec) -> None:
+    def _compare(self, row: Row, position: int) -> None:
         """Warn of a job that asks for what another one asks for: both are paid."""
-        requests, prompt = self._all.requests, str(spec.request.get("prompt"))
-        alike = self._all.prompts.setdefault(prompt, spec)
-        if alike is spec:  # no hash is made where no prompt is there twice
-            return
-        requests.setdefault(alike.request_hash, alike)
-        first = requests.setdefault(spec.request_hash, spec)
-        if first is not spec:
+        specs = self._all.specs
+        spec = specs[position]
+        before = self._all.requests.first(position, spec)
+        if before is not None:
+            first = specs[before]
             place = self._table.place(row) if self._table else self._entry.layer().value_place
             names = [name.rpartition("#")[0] for name in (spec.name, first.name)]
             message = f"{names[0]} is the same request as {names[1]} at {first.origin}: both are paid for"
@@ -225,7 +221,7 @@ class Maker:
         if first.origin == origin:
             if self._draft.combination.cells and not self._table:
                 message = f"two combinations would have the name {job_id}, and upper and lower case are one"
-                place = self._clash(self._all.combinations[job_id.lower()])
+                place = self._clash(self._drafted.named(job_id))
                 self._all.found.add(place.problem("duplicate-id", message, "write other values"), self._entry)
                 return
             message = "another job gives the same ids to the same rows" if self._table else "the job is here twice"

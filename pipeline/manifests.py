@@ -6,7 +6,7 @@ from typing import Any
 import anyio
 import click
 
-from pipeline import __version__, annotations, authoring, commands, documents, render, summary
+from pipeline import __version__, annotations, authoring, documents, render, summary
 from pipeline.options import (
     FORMAT,
     JSON,
@@ -79,7 +79,7 @@ def explain(what: str | None, job: str | None, as_json: bool, **options: Any) ->
 def schema(name: str, provider: str | None, **options: Any) -> int:
     """Print a JSON Schema: of the manifest, of what --json prints, or of another file of Callsheet."""
     if provider is None:
-        click.echo(commands.schema_text(name), nl=False)
+        click.echo(authoring.schema_text(name), nl=False)
     else:
         print_json(authoring.language(name, provider, options_of(**options)))
     return 0

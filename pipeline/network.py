@@ -4,14 +4,17 @@ import ipaddress
 import ssl
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
-
-import httpx
 
 from pipeline.credential import Secret
 from pipeline.errors import UsageError
 from pipeline.profile import LOOPBACK
+
+if TYPE_CHECKING:
+    import httpx
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,16 +36,19 @@ class Network:
 
     def trust(self) -> ssl.SSLContext:
         """Return whom TLS trusts. Raises UsageError for a file without certificates."""
-        context = httpx.create_ssl_context(trust_env=False)
-        if self.ca_file is not None:
-            try:
-                context.load_verify_locations(self.ca_file)
-            except OSError as error:  # ssl.SSLError is one
-                raise UsageError(f"{self.ca_file} has no certificates that can be read: {error.strerror}") from error
+        if self.ca_file is None:
+            return _known()
+        context = _made()
+        try:
+            context.load_verify_locations(self.ca_file)
+        except OSError as error:  # ssl.SSLError is one
+            raise UsageError(f"{self.ca_file} has no certificates that can be read: {error.strerror}") from error
         return context
 
-    def proxied(self, tls: ssl.SSLContext) -> httpx.Proxy | None:
+    def proxied(self, tls: ssl.SSLContext) -> "httpx.Proxy | None":
         """Return the proxy, which is trusted as servers are. Raises UsageError for what is no http or https URL."""
+        import httpx  # noqa: PLC0415  # as above
+
         url = self._proxy_url()
         return httpx.Proxy(url, ssl_context=tls if url.scheme == "https" else None) if url else None
 
@@ -57,9 +63,11 @@ class Network:
         if proxy and url and carries_key and url.startswith("http:") and proxy.host not in LOOPBACK:
             raise UsageError(f"{url} would carry the key unencrypted to the proxy: use https, or --allow-http")
 
-    def _proxy_url(self) -> httpx.URL | None:
+    def _proxy_url(self) -> "httpx.URL | None":
         if self.proxy is None:
             return None
+        import httpx  # noqa: PLC0415  # as above
+
         try:
             url = httpx.URL(self.proxy)
         except (ValueError, httpx.InvalidURL):
@@ -72,6 +80,18 @@ class Network:
 
 DIRECT = Network()
 _TELLING = 4
+
+
+@cache
+def _known() -> ssl.SSLContext:
+    """Return the one that nothing is added to. Reading all certificates takes longer than a request."""
+    return _made()
+
+
+def _made() -> ssl.SSLContext:
+    import httpx  # noqa: PLC0415  # it takes longer to import than most commands to do their work
+
+    return httpx.create_ssl_context(trust_env=False)
 
 
 def may_not_follow(home: Iterable[str], target: Iterable[str]) -> bool:

@@ -11,73 +11,20 @@ import os
 import shutil
 import stat
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Self
+from typing import Any
 
-from pipeline import mp4, sidecars
-from pipeline.errors import StorageError
-from pipeline.evidence import BadFile, Fetched, NoFile, Placed
+from pipeline import sidecars
+from pipeline.disk import create, storage_errors, sync_folder, write
+from pipeline.evidence import NoFile, Placed
 from pipeline.jobs import Failure, FailureKind, Job
+from pipeline.parts import Part, Seal, stamp
 from pipeline.videos import parse_object
 
-_NEW = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS})
-
-
-class Part:
-    """A download in progress, in the folder of its final name, hidden, hashed as it grows. Close it."""
-
-    def __init__(self, path: Path, mode: int) -> None:
-        self.path = path
-        self.size = 0
-        self._mode = mode
-        self._hash = hashlib.sha256()
-        path.unlink(missing_ok=True)  # left by a run that died; its video is downloaded again for nothing
-        self._descriptor = os.open(path, os.O_RDWR | _NEW, 0o600)
-
-    def write(self, chunk: bytes) -> None:
-        with storage_errors(self.path):
-            self._hash.update(chunk)
-            self.size += len(chunk)
-            view = memoryview(chunk)
-            while view:
-                view = view[os.write(self._descriptor, view) :]
-
-    def seal(self, job: Job) -> Fetched | BadFile:
-        """Check that these bytes are a whole video, sync them, and tell what they are. A bad file is removed.
-
-        That the video is not quite what was asked for is a warning: it is paid, and a person may want it.
-        """
-        with storage_errors(self.path):
-            with os.fdopen(os.dup(self._descriptor), "rb") as file:
-                file.seek(0)
-                found = mp4.inspect(file)
-            if isinstance(found, mp4.NotMp4):
-                self.path.unlink(missing_ok=True)
-                return BadFile(Failure(FailureKind.BAD_OUTPUT, f"what came is no whole video: {found.reason}"))
-            self.sync()
-            sync_folder(self.path.parent)
-        request = job.request
-        warnings = mp4.differences(found, size=str(request["size"]), seconds=str(request["seconds"]))
-        return Fetched(self._hash.hexdigest(), self.size, warnings)
-
-    def sync(self) -> None:
-        """Have the bytes on disk, with the mode of the finished file."""
-        os.fchmod(self._descriptor, self._mode)
-        os.fsync(self._descriptor)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
-        os.close(self._descriptor)
-        if error is not None:  # on a full disk others need the room
-            with suppress(OSError):
-                self.path.unlink(missing_ok=True)
 
 
 class Outputs:
@@ -89,6 +36,7 @@ class Outputs:
         self.videos = campaign / sidecars.FOLDER
         self.rejected = campaign / sidecars.REJECTED
         self._synced: set[Path] = set()
+        self._sealed: dict[Path, Seal] = {}
 
     def make(self) -> None:
         """Make the campaign's folder and those above it, the names of the last two synced whoever made them."""
@@ -108,7 +56,7 @@ class Outputs:
             self._make(self.videos)
             for path in (first, second):
                 path.unlink(missing_ok=True)
-            with Part(first, self._mode) as part:
+            with Part(first, self._mode, self._make, {}) as part:
                 part.write(b"probe")
                 part.sync()
             _link(first, second)
@@ -123,11 +71,8 @@ class Outputs:
         return found.f_bavail * found.f_frsize
 
     def part(self, job: Job) -> Part:
-        """Return a new, empty part file for the job."""
-        path = self._part_path(job)
-        with storage_errors(path):
-            self._make(path.parent)
-            return Part(path, self._mode)
+        """Return what takes the job's download. The disk is not touched before there is something to write."""
+        return Part(self._part_path(job), self._mode, self._make, self._sealed)
 
     def intact(self, job: Job) -> bool:
         """Tell whether the job's file is there with the recorded length. (``verify`` reads the bytes.)"""
@@ -150,7 +95,7 @@ class Outputs:
         """Give the verified part file its final name and a sidecar, or adopt the file that already has it."""
         part = self._part_path(job)
         with storage_errors(part):
-            whole = _sha256(part) == job.sha256
+            whole = self._is_sealed(part, job) or _sha256(part) == job.sha256
             for name in _names(self.videos / job.output):
                 if (whole and _link(part, name)) or _sha256(name) == job.sha256:
                     placed = self._placed(job, name)
@@ -159,6 +104,14 @@ class Outputs:
                 if not os.path.lexists(name):
                     break
         return NoFile(Failure(FailureKind.BAD_OUTPUT, "the downloaded file is gone from the disk, or was changed"))
+
+    def _is_sealed(self, part: Path, job: Job) -> bool:
+        """Tell whether this process has sealed these bytes, and the kernel knows of no change since then."""
+        seal = self._sealed.pop(part, None)
+        try:
+            return seal is not None and seal == (job.sha256, stamp(part.lstat()))
+        except FileNotFoundError:
+            return False
 
     def rename(self, job: Job, name: str, output: str) -> str | None:
         """Let the job's file have another name too, and return that path; None where the job has no file."""
@@ -248,15 +201,6 @@ def room(folder: Path) -> int:
         return tried.free()
 
 
-@contextmanager
-def storage_errors(path: Path) -> Iterator[None]:
-    """Turn OSError into StorageError, which says where."""
-    try:
-        yield
-    except OSError as error:
-        raise StorageError(f"{path}: {error.strerror or error}") from error
-
-
 def _names(final: Path) -> Iterator[Path]:
     """Yield the names that a file may get: its own, then with ~2, ~3 ... for another video of that name."""
     yield final
@@ -313,12 +257,12 @@ def _kept(path: Path, job: Job) -> bool:
 def _write_sidecar(path: Path, record: Mapping[str, Any]) -> None:
     """Write what the ledger knows beside the video: the second copy of the truth."""
     part = path.with_name(f".{path.name}.part")
-    part.unlink(missing_ok=True)
-    with os.fdopen(os.open(part, os.O_WRONLY | _NEW, 0o666), "w", encoding="utf-8") as file:
-        json.dump(record, file, indent=2, ensure_ascii=False)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
+    descriptor = create(part, 0o666)
+    try:
+        write(descriptor, f"{json.dumps(record, indent=2, ensure_ascii=False)}\n".encode())
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
     part.replace(path)
 
 
@@ -329,18 +273,6 @@ def _make_folder(folder: Path) -> None:
     _make_folder(folder.parent)
     folder.mkdir(exist_ok=True)
     sync_folder(folder.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Have on disk which names the folder holds."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno != errno.EINVAL:  # some file systems cannot sync a folder; none of them fails with EIO
-            raise
-    finally:
-        os.close(descriptor)
 
 
 def _umask() -> int:

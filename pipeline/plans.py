@@ -4,8 +4,8 @@ Every foreign string goes through ``render.safe``. The document's shape is promi
 """
 
 import json
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from types import MappingProxyType
 from typing import Any
@@ -20,8 +20,10 @@ from pipeline.explaining import Source
 from pipeline.plan import Fate, Item
 from pipeline.preparation import Prepared
 from pipeline.previews import Preview, preview
-from pipeline.render import count, safe, spent
+from pipeline.render import count, safe, spent, terminal
+from pipeline.replies import ask, on_a_terminal
 from pipeline.saved import Places, StalePlan
+from pipeline.summary import Listing
 from pipeline.timing import Forecast
 from pipeline.trial import Trial
 
@@ -45,10 +47,10 @@ _FATES = {
 _NOWHERE: Places = MappingProxyType({})
 
 
-def document(prepared: Prepared, places: Places) -> dict[str, Any]:
+def document(prepared: Prepared, places: Places, *, listing: Listing = list) -> dict[str, Any]:
     """Return the document of ``plan --json``. ``places`` are where the changed values are written."""
     plan, account, status = prepared.plan, prepared.account, prepared.status
-    counted = Counter(item.fate for item in plan.items)
+    counted = plan.items.counts
     return {
         "schema_version": 1,
         "name": status.name,
@@ -73,8 +75,16 @@ def document(prepared: Prepared, places: Places) -> dict[str, Any]:
             {"job": one.job, "method": "POST", "url": one.url, "encoding": one.encoding, "body": dict(one.fields)}
             for one in _previews(prepared)
         ],
-        "jobs": [_item_document(item, prepared, places) for item in plan.items],
+        "jobs": listing(_item_document(item, prepared, places) for item in plan.items),
     }
+
+
+def confirm(prepared: Prepared) -> bool | None:
+    """Show what would be spent, and ask; None where nobody is at a terminal."""
+    if not on_a_terminal():
+        return None
+    show(terminal(stderr=True), prepared)
+    return ask("Spend this?")
 
 
 def _cost_document(cost: Estimate) -> dict[str, Any]:
@@ -121,20 +131,39 @@ def _previews(prepared: Prepared) -> Iterator[Preview]:
         yield preview(item.name, item.request or {}, profile, prepared.address or profile.base_url)
 
 
+class _Group:
+    """Items of a kind: how many there are, and the first few."""
+
+    __slots__ = ("first", "jobs")
+
+    def __init__(self) -> None:
+        self.jobs, self.first = 0, list[Item]()
+
+    def add(self, item: Item) -> None:
+        self.jobs += 1
+        if len(self.first) < _NAMES_AT_MOST:
+            self.first.append(item)
+
+    @property
+    def names(self) -> str:
+        """The names of the first few jobs, and how many there are besides."""
+        shown, more = ", ".join(safe(item.name, 40) for item in self.first), self.jobs - len(self.first)
+        return f"{shown}, … and {more:,} more" if more else shown
+
+
 def shown_changes(prepared: Prepared) -> tuple[Item, ...]:
     """Return the jobs whose changes ``show`` prints: one of each group that is changed alike."""
-    return tuple(group[0] for group in _changed_alike(prepared)[:_CHANGED_AT_MOST])
+    return tuple(group.first[0] for group in _changed_alike(prepared)[:_CHANGED_AT_MOST])
 
 
-def _changed_alike(prepared: Prepared) -> Sequence[Sequence[Item]]:
+def _changed_alike(prepared: Prepared) -> Sequence[_Group]:
     """Return the jobs that are changed in groups: the same letters are others in the same fields."""
-    groups: defaultdict[tuple[object, ...], list[Item]] = defaultdict(list)
+    groups: defaultdict[tuple[object, ...], _Group] = defaultdict(_Group)
     for item in prepared.plan.items:
         if item.changes:
-            groups[
-                tuple((change.path, *_core(_spelled(change.old), _spelled(change.new))) for change in item.changes)
-            ].append(item)
-    return sorted(groups.values(), key=lambda group: -len(group))
+            alike = ((change.path, *_core(_spelled(change.old), _spelled(change.new))) for change in item.changes)
+            groups[tuple(alike)].add(item)
+    return sorted(groups.values(), key=lambda group: -group.jobs)
 
 
 def _shared(one: str, other: str) -> int:
@@ -155,13 +184,11 @@ def show(console: Console, prepared: Prepared, places: Places = _NOWHERE) -> Non
     console.print(Text(f"{safe(prepared.loaded.manifest.name)} at {safe(prepared.loaded.profile.title)}", "bold"))
     for name, value in prepared.remembered.items():
         console.print(f"  var {safe(name)} = {safe(value, 60)} (from the last run; --var changes it)")
-    by_fate: defaultdict[Fate, list[Item]] = defaultdict(list)
-    for item in prepared.plan.items:
-        by_fate[item.fate].append(item)
+    counts, reasons = prepared.plan.items.counts, _reasons(prepared.plan.items)
     for fate, words in _FATES.items():
-        if by_fate[fate]:
-            console.print(Text(f"{len(by_fate[fate]):,} {words}", "bold"))
-            _print_reasons(console, by_fate[fate])
+        if counts[fate]:
+            console.print(Text(f"{counts[fate]:,} {words}", "bold"))
+            _print_reasons(console, reasons[fate])
     _print_changes(console, prepared, places)
     _print_cost(console, prepared)
     for index, one in enumerate(_previews(prepared)):
@@ -171,15 +198,20 @@ def show(console: Console, prepared: Prepared, places: Places = _NOWHERE) -> Non
     console.print(f"Campaign {safe(prepared.campaign.folder.absolute())}")
 
 
-def _print_reasons(console: Console, items: Iterable[Item]) -> None:
-    """Print each reason with how many jobs have it, and the first few of them."""
-    groups: defaultdict[str, list[Item]] = defaultdict(list)
+def _reasons(items: Iterable[Item]) -> Mapping[Fate, Mapping[str, _Group]]:
+    """Return the items in groups, by what a run would do and for which reason."""
+    groups: defaultdict[Fate, defaultdict[str, _Group]] = defaultdict(lambda: defaultdict(_Group))
     for item in items:
-        groups[item.reason].append(item)
-    width = len(f"{max(map(len, groups.values())):,}")
-    listed = sorted(groups.items(), key=lambda pair: -len(pair[1]))
+        groups[item.fate][item.reason].add(item)
+    return groups
+
+
+def _print_reasons(console: Console, groups: Mapping[str, _Group]) -> None:
+    """Print each reason with how many jobs have it, and the first few of them."""
+    listed = sorted(groups.items(), key=lambda pair: -pair[1].jobs)
+    width = len(f"{listed[0][1].jobs:,}")
     for reason, found in listed[:_REASONS_AT_MOST]:
-        console.print(Text.assemble(f"  {len(found):{width},}  {safe(reason, 100)}  ", (_named(found), "dim")))
+        console.print(Text.assemble(f"  {found.jobs:{width},}  {safe(reason, 100)}  ", (found.names, "dim")))
     _print_rest(console, len(listed) - _REASONS_AT_MOST, "reason")
 
 
@@ -188,22 +220,16 @@ def _print_changes(console: Console, prepared: Prepared, places: Places) -> None
     if groups:
         console.print(Text("Changed since it was last asked for", "bold"))
     for group in groups[:_CHANGED_AT_MOST]:
-        console.print(Text.assemble("  ", (_named(group), "bold")))
-        for change in group[0].changes:
+        console.print(Text.assemble("  ", (group.names, "bold")))
+        for change in group.first[0].changes:
             console.print(
                 Text.assemble(
                     f"    {safe(change.field)}: ",
                     between(change.old, change.new),
-                    (_written(places.get((group[0].name, change.path), ())), "dim"),
+                    (_written(places.get((group.first[0].name, change.path), ())), "dim"),
                 )
             )
-    _print_rest(console, sum(map(len, groups[_CHANGED_AT_MOST:])), "job")
-
-
-def _named(items: Sequence[Item]) -> str:
-    """Return the names of the first few jobs, and how many there are besides."""
-    shown = ", ".join(safe(item.name, 40) for item in items[:_NAMES_AT_MOST])
-    return f"{shown}, … and {len(items) - _NAMES_AT_MOST:,} more" if len(items) > _NAMES_AT_MOST else shown
+    _print_rest(console, sum(group.jobs for group in groups[_CHANGED_AT_MOST:]), "job")
 
 
 def _written(sources: Sequence[Source]) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import partial
 from heapq import nsmallest
+from itertools import islice
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,10 @@ from pipeline.errors import UsageError
 from pipeline.files import Loaded, Source
 from pipeline.images import Image
 from pipeline.jobs import DOUBTFUL, GONE, Job, Spec, State
+from pipeline.judging import Findings, compare
 from pipeline.ledger import reading
 from pipeline.network import Network
-from pipeline.plan import Fate, Findings, Item, Key, Last, Plan, compare
+from pipeline.plan import Fate, Item, Items, Key, Last, Plan
 from pipeline.policies import policy
 from pipeline.profile import Price, Profile
 from pipeline.providers import Profiles
@@ -115,20 +117,21 @@ class Prepared:
     @property
     def agreed(self) -> Agreed:
         """What has been agreed to before, as far as it is spent or its jobs are still asked for."""
-        known = [item.job.request for item in self.plan.items if item.job and item.spec and _is_to_do(item)]
+        known = (item.job.request for item in self.plan.items if item.job and item.spec and _is_to_do(item))
         still = Agreed.to(self.account, estimate(known, self.loaded.profile.cost, self.cost.currency))
         return Agreed(*self.record.settings.get("agreed", ())).at_most(still)
 
     @property
     def asks_for(self) -> Agreed:
         """What has to be agreed to: all that was promised before, and all that would be now within the budget."""
-        within = [item.request or {} for item in self.plan.submissions[: self.held]]
+        within = (item.request or {} for item in islice(self.plan.submissions, self.held))
         return Agreed.to(self.account, estimate(within, self.loaded.profile.cost, self.cost.currency))
 
     @property
     def held(self) -> int:
         """How many of the new attempts the budget holds."""
-        return self.account.holds([self.price(item) for item in self.plan.submissions])
+        submissions = self.plan.submissions
+        return self.account.holds(map(self.price, submissions)) if self.account.is_bounded else len(submissions)
 
     @property
     def requests_per_minute(self) -> float:
@@ -163,7 +166,7 @@ def prepare(manifest: Source, options: Options) -> Prepared:
     loaded = replace(loaded, profile=replace(loaded.profile, price=price))
     unspent = Estimate(price.currency if price else None)
     prepared = Prepared(
-        loaded, campaign, Plan((), ()), unspent, selection(loaded.specs, options), loaded.manifest.remembered
+        loaded, campaign, Plan(Items(), ()), unspent, selection(loaded.specs, options), loaded.manifest.remembered
     )
     prepared = held_against(record, prepared, options)
     return replace(prepared, forecast=_forecast(campaign, loaded, prepared.plan, record))
@@ -173,7 +176,7 @@ def held_against(record: Record, prepared: Prepared, options: Options) -> Prepar
     """Return what would be done, and what it costs, where the ledger says this."""
     loaded = prepared.loaded
     plan = compared(prepared.campaign, loaded, prepared.selected, record)
-    requests = [item.request or {} for item in plan.submissions]
+    requests = (item.request or {} for item in plan.submissions)
     cost = estimate(requests, loaded.profile.cost, prepared.cost.currency)
     account = record.account._replace(**_budget(loaded, options))
     return replace(prepared, plan=plan, cost=cost, record=record, account=account)
@@ -194,8 +197,10 @@ def _forecast(campaign: Campaign, loaded: Loaded, plan: Plan, record: Record) ->
     if campaign.ledger.exists():
         with reading.opened(campaign.ledger) as connection:
             seen = reading.render_times(connection)
+    kinds: dict[Kind, Kind] = {}  # there are few, and many jobs of each
+    ahead = (Kind.of(item.request or {}) for item in plan.submissions)
     return forecast(
-        [Kind.of(item.request or {}) for item in plan.submissions],
+        [kinds.setdefault(kind, kind) for kind in ahead],
         [Kind.of(job.request) for job in record.jobs if job.state in _AT_SERVER],
         learned(seen),
         requests_per_minute=_rate(loaded, record),
@@ -285,14 +290,14 @@ def compared(campaign: Campaign, loaded: Loaded, selected: frozenset[str], recor
 def wanted_images(prepared: Prepared) -> tuple[Image, ...]:
     """Return, each once, the images of the jobs that a run may submit: new ones, and those that are in doubt."""
     plan, images = prepared.plan, prepared.loaded.images
-    if not plan.has_work:
+    if not images or not plan.has_work:
         return ()
-    may_be_sent = [
+    may_be_sent = (
         item.spec.request.get("input_reference")
         for item in plan.items
         if item.spec and item.name in prepared.selected
         if item.fate is Fate.SUBMIT or (item.job and item.job.state in DOUBTFUL)
-    ]
+    )
     wanted = dict.fromkeys(reference["sha256"] for reference in may_be_sent if isinstance(reference, Mapping))
     return tuple(images[sha256] for sha256 in wanted if sha256 in images)
 

@@ -4,12 +4,14 @@ Every foreign string (a prompt, an id, a server's sentence) goes through ``safe`
 the terminal, or turn the reading direction. Nothing here is ever read as markup.
 """
 
+from __future__ import annotations  # what only lends its type is not loaded
+
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
@@ -17,17 +19,21 @@ from rich.text import Text
 
 from pipeline import neutral, parquet, source
 from pipeline.actions import ACTIONS
-from pipeline.authoring import Blame, Checked
-from pipeline.commands import Ended
 from pipeline.document import Place
 from pipeline.document import Text as Written
-from pipeline.errors import Problem
-from pipeline.explaining import Explained
 from pipeline.folder import content
-from pipeline.jobs import FOR_A_PERSON, Job, State
-from pipeline.rules import Rule
+from pipeline.jobs import FOR_A_PERSON, FailureKind, Job, State
 from pipeline.sayings import masked
-from pipeline.summary import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from pipeline.authoring import Blame, Checked
+    from pipeline.commands import Ended
+    from pipeline.errors import Problem
+    from pipeline.explaining import Explained
+    from pipeline.rules import Rule
+    from pipeline.summary import Status
 
 _ESCAPED = {**neutral.WRITTEN_OUT, ord("\n"): "⏎", ord("\r"): "", ord("\t"): " "}
 
@@ -154,12 +160,11 @@ def status(console: Console, found: Status) -> None:
     console.print(table)
     console.print(spent(found))
     _print_troubles(console, _with_errors_before(found))
-    picked = sum(job.picked for job in found.jobs)
-    if picked:
-        console.print(f"{count(picked, 'video')} picked.")
-    if found.orphans:
-        size = sum(job.bytes or 0 for job in found.orphans)
-        words = f"{count(len(found.orphans), 'video')} that the manifest no longer asks for, {size:,} bytes"
+    if found.sums.picked:
+        console.print(f"{count(found.sums.picked, 'video')} picked.")
+    if found.sums.left_over:
+        size = f"{found.sums.left_over_bytes:,} bytes"
+        words = f"{count(found.sums.left_over, 'video')} that the manifest no longer asks for, {size}"
         console.print(f"{words}: `callsheet clean` shows them.")
     console.print(f"Campaign {safe(found.path)}")
 
@@ -169,11 +174,10 @@ def ended(console: Console, end: Ended, manifest: Path, blamed: Mapping[str, Bla
 
     ``blamed`` has the fields that the server refused, and where they are written, by job.
     """
-    found, counts = end.status, end.status.counts
-    asked = sum(not job.orphaned for job in found.jobs)
-    done = sum(job.state is State.DONE and not job.orphaned for job in found.jobs)
+    found, counts, orphaned = end.status, end.status.counts, end.status.sums.orphaned
+    asked, done = sum(counts.values()) - sum(orphaned.values()), counts[State.DONE] - orphaned.get(State.DONE, 0)
     console.print(Text(f"{done} of {count(asked, 'video')} done. {spent(found)}", "bold"))
-    _print_troubles(console, found.jobs, blamed)
+    _print_troubles(console, found.among(tuple(State), telling=True), blamed)
     if end.stop is not None:
         words = f": {end.failure.message}" if end.failure else ""
         console.print(Text(f"Stopped: {end.stop.value}{safe(words)}", "bold red"))
@@ -190,8 +194,10 @@ def ended(console: Console, end: Ended, manifest: Path, blamed: Mapping[str, Bla
 
 
 def _first_expiry(found: Status) -> str:
-    times = [job.expires_at for job in found.jobs if job.state is State.COMPLETED and job.expires_at is not None]
-    return f" The first one expires at {time.strftime('%Y-%m-%d %H:%MZ', time.gmtime(min(times)))}." if times else ""
+    times = (job.expires_at for job in found.among({State.COMPLETED}) if job.expires_at is not None)
+    first = min(times, default=None)
+    told = first and time.strftime("%Y-%m-%d %H:%MZ", time.gmtime(first))
+    return f" The first one expires at {told}." if told else ""
 
 
 def _print_excerpt(console: Console, problem: Problem | Place, texts: dict[str, Written | None]) -> None:
@@ -221,7 +227,7 @@ def _text(file: str) -> Written | None:
 
 def _with_errors_before(found: Status) -> Iterator[Job]:
     """Yield the jobs; those that are being tried once more with why the attempt before failed, until it has its end."""
-    for job in found.jobs:
+    for job in found.among(tuple(State), telling=True):
         before = found.before.get((job.name, job.request_hash))
         if before is not None and job.failure in {None, before}:
             yield replace(job, failure=replace(before, message=f"tried once more; before: {before.message}"))
@@ -230,21 +236,29 @@ def _with_errors_before(found: Status) -> Iterator[Job]:
 
 
 def _print_troubles(console: Console, jobs: Iterable[Job], blamed: Mapping[str, Blame] = MappingProxyType({})) -> None:
-    troubled = [job for job in jobs if (job.failure or job.warnings) and not job.orphaned]
     texts: dict[str, Written | None] = {}
-    for job in troubled[:_SHOWN_AT_MOST]:
-        words = job.failure.message if job.failure else "; ".join(job.warnings)
-        colour = _COLOURS.get(job.state, "")
-        console.print(
-            Text.assemble(f"  {safe(job.name, 60)} ", (job.state.value.replace("_", " "), colour), f": {safe(words)}")
-        )
-        if job.name in blamed and job.state is not State.DONE:
-            _print_blame(console, blamed[job.name], texts)
-    shown = dict.fromkeys(job.failure.kind for job in troubled if job.failure and job.state is not State.DONE)
-    for kind in shown:
+    kinds: dict[FailureKind, None] = {}
+    troubled = 0
+    for job in jobs:
+        if job.orphaned or not (job.failure or job.warnings):
+            continue
+        troubled += 1
+        if job.failure and job.state is not State.DONE:
+            kinds[job.failure.kind] = None
+        if troubled <= _SHOWN_AT_MOST:
+            _print_trouble(console, job)
+            if job.name in blamed and job.state is not State.DONE:
+                _print_blame(console, blamed[job.name], texts)
+    for kind in kinds:
         console.print(Text(f"  {kind}: {ACTIONS[kind].advice}", "dim"))
-    if len(troubled) > _SHOWN_AT_MOST:
-        console.print(f"  … and {len(troubled) - _SHOWN_AT_MOST} more; `callsheet status --json` has them all")
+    if troubled > _SHOWN_AT_MOST:
+        console.print(f"  … and {troubled - _SHOWN_AT_MOST} more; `callsheet status --json` has them all")
+
+
+def _print_trouble(console: Console, job: Job) -> None:
+    words = job.failure.message if job.failure else "; ".join(job.warnings)
+    state = (job.state.value.replace("_", " "), _COLOURS.get(job.state, ""))
+    console.print(Text.assemble(f"  {safe(job.name, 60)} ", state, f": {safe(words)}"))
 
 
 def _print_blame(console: Console, blame: Blame, texts: dict[str, Written | None]) -> None:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.disk import storage_errors
 from pipeline.errors import UsageError
-from pipeline.outputs import storage_errors
 from pipeline.staging import SUMS, sums
 from pipeline.videos import parse_object
 

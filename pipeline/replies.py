@@ -1,20 +1,21 @@
-"""What every command answers with: a document for programs, or words for people; and how it asks before it spends."""
+"""What every command answers with: a document for programs, or words for people; and how it asks them."""
 
-import json
 import signal
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import click
 
-from pipeline import planning, plans, render
-from pipeline.preparation import Options, Prepared
+from pipeline import render, summary
+from pipeline.errors import CallsheetError, ManifestError
+from pipeline.spelling import spelled
 
 
 def print_json(document: Any) -> None:
-    click.echo(json.dumps(document, indent=2, ensure_ascii=True))
+    for piece in spelled(document):
+        click.echo(piece, nl=False)
+    click.echo()
 
 
 def answer_with(as_json: bool, document: Callable[..., Any], people: Callable[..., None], *found: Any) -> None:
@@ -42,18 +43,13 @@ def ask(question: str) -> bool:
         signal.signal(signal.SIGINT, before)
 
 
-def confirm(prepared: Prepared) -> bool | None:
-    """Show what would be spent, and ask; None where nobody is at a terminal."""
-    if not on_a_terminal():
-        return None
-    plans.show(render.terminal(stderr=True), prepared)
-    return ask("Spend this?")
-
-
-def planned(manifest: Path | None, plan: Path | None, options: Options) -> tuple[Path, Options]:
-    """Return the manifest and the options of a run: those of a saved plan, if there is one."""
-    if plan is not None:
-        return planning.of_plan(plan, manifest, options)
-    if manifest is None:
-        raise click.UsageError("Missing argument 'MANIFEST': only a saved plan (--plan FILE) names one")
-    return manifest, options
+def refused(error: CallsheetError, *, as_json: bool) -> int:
+    """Say why a command cannot be carried out, and return its exit code."""
+    console = render.terminal(stderr=True)
+    if not isinstance(error, ManifestError):
+        render.failure(console, str(error))
+    elif as_json:
+        print_json(summary.problems_document(error.problems))
+    else:
+        render.problems(console, error.problems)
+    return error.exit_code

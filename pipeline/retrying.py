@@ -1,13 +1,15 @@
 """When to ask again: backoff, the server's own hints, and the one tenacity object. Pure but for its sleep."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from email.utils import parsedate_to_datetime
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
 
 import anyio
 from tenacity import AsyncRetrying, RetryCallState, retry_if_result, stop_after_attempt
+
+R = TypeVar("R")
 
 LONGEST_HINT = 3600.0
 """Seconds. A server that asks for more is not waited for: the run stops submitting."""
@@ -60,10 +62,12 @@ _HINTS: tuple[tuple[str, Callable[[str, str], float | None]], ...] = (
 )
 
 
-def repeated(again: Callable[[Any], bool], *, attempts: int, base: float, cap: float, rng: Random) -> AsyncRetrying:
-    """Return the loop that repeats one harmless request while ``again(result)``, waiting as ``backoff`` says.
+async def repeated(
+    ask: Callable[[], Awaitable[R]], again: Callable[[R], bool], *, attempts: int, base: float, cap: float, rng: Random
+) -> R:
+    """Ask a harmless thing until ``again`` says no of its result, waiting between as ``backoff`` says.
 
-    It returns the last result; it never raises for having tried often enough. Never used for a POST.
+    Returns the last result; it never raises for having tried often enough. Never used for a POST.
     """
 
     def wait(state: RetryCallState) -> float:
@@ -74,10 +78,11 @@ def repeated(again: Callable[[Any], bool], *, attempts: int, base: float, cap: f
     def last(state: RetryCallState) -> Any:
         return state.outcome and state.outcome.result()
 
-    return AsyncRetrying(
+    retrying = AsyncRetrying(
         sleep=anyio.sleep,
         retry=retry_if_result(again),
         wait=wait,
         stop=stop_after_attempt(attempts),
         retry_error_callback=last,
     )
+    return await retrying(ask)

@@ -122,7 +122,8 @@ class Run:
 
     async def _take_slot(self) -> bool:
         """Wait for a slot at the server; return whether anything is still submitted then."""
-        if not await self.tools.signals.gate.through(self.slots.free):
+        gate = self.tools.signals.gate
+        if gate.closed or (self.slots.are_taken and not await gate.through(self.slots.free)):
             return False
         self.slots.take()
         return True
@@ -134,8 +135,7 @@ class Run:
             if isinstance(action, Do):
                 if posting and action is not Do.SUBMIT:
                     self.tools.posts.release()
-                with anyio.CancelScope(shield=action in _SHIELDED):
-                    evidence = await self._do(action, job, sense.moment)
+                evidence = await self._do(action, job, sense.moment)
                 posting = isinstance(evidence, Ready) or action is Do.SUBMIT
                 # No await from here to record(): cancellation cannot come between an answer and its record.
                 sense.learn(job, action, evidence)
@@ -177,7 +177,11 @@ class Run:
     async def _do(self, work: Do, job: Job, moment: Moment) -> Evidence:
         if work is Do.PREPARE and not self.wanted(job):
             return Closed()
-        return await STEPS[work](self.tools, job, moment)
+        if work not in _SHIELDED:
+            return await STEPS[work](self.tools, job, moment)
+        with anyio.CancelScope(shield=True):
+            evidence = await STEPS[work](self.tools, job, moment)
+        return evidence  # noqa: RET504  # mypy takes it that a scope may swallow what its block raises
 
     async def _record(self, job: Job, event: Event) -> tuple[Job, Evidence]:
         """Put the event on disk, or what is left of it where the ledger's own rules refuse it."""

@@ -9,11 +9,12 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
-
-from jsonschema import ValidationError
+from typing import TYPE_CHECKING, Any
 
 from pipeline import hints
+
+if TYPE_CHECKING:
+    from jsonschema import ValidationError
 
 MISSING = "missing-key"
 
@@ -54,7 +55,7 @@ class _Broken:
         return f"an entry of {self.path[-2]}" if isinstance(last, int) and len(self.path) > 1 else str(last)
 
 
-def findings_of(error: ValidationError, root: Mapping[str, Any]) -> Iterator[Finding]:
+def findings_of(error: "ValidationError", root: Mapping[str, Any]) -> Iterator[Finding]:
     """Yield what one of jsonschema's errors means; ``root`` is the whole schema."""
     schema: Any = error.schema
     path = tuple(error.absolute_path)

@@ -11,7 +11,7 @@ from pipeline import authoring, commands, descriptions, documents, plans, render
 from pipeline.doctor import clear, examine, kept_manifest, render_clip, write_draft
 from pipeline.options import ADDRESS, JSON, OUTPUT, PROFILE, options_of, taking
 from pipeline.progress import progress_on
-from pipeline.replies import answer_with, confirm
+from pipeline.replies import answer_with
 from pipeline.supervision import ENDING
 
 
@@ -41,7 +41,7 @@ def doctor(provider: str | None, as_json: bool, write: Path | None, spend: bool,
         starter.refuse_to_replace(write)
     found = anyio.run(examine, provider, chosen)
     if spend and found.exit_code == 0:
-        cleared = anyio.run(partial(clear, found, chosen, confirm=confirm))
+        cleared = anyio.run(partial(clear, found, chosen, confirm=plans.confirm))
         if chosen.yes or not cleared.prepared.goes_beyond(cleared.prepared.agreed, chosen.ask_above):
             plans.show(console, cleared.prepared)
         with progress_on(console) as progress:

@@ -12,7 +12,7 @@ builder recurses in C and can be made to crash the process.
 import math
 import re
 from array import array
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -40,12 +40,12 @@ def parse(data: bytes, *, file: str) -> tuple[Document | None, list[Problem]]:
         message = f"the file is larger than {MAX_BYTES >> 20} MiB"
         return None, [Text.of(file, "").place(0).problem("too-large", message, _SPLIT)]
     text, problems = decode(data, file=file)
-    if not problems:
+    if not problems and "%TAG" in text.text:
         problems = [
             text.place(found.start()).problem("tag", "directives that name tags are not read", "remove the line")
             for found in islice(_TAG_DIRECTIVE.finditer(text.text), MAX_PROBLEMS)
         ]
-    return (None, problems) if problems else _Building(text).document()
+    return (None, problems) if problems else _Building(text).document(data)
 
 
 # libyaml compares each with all before it.
@@ -64,16 +64,17 @@ class _Anchored(NamedTuple):
 class _Open:
     """A mapping or list whose end has not been read."""
 
-    __slots__ = ("anchor", "counted", "flow", "height", "key", "key_node", "keys", "merged", "node", "value")
+    __slots__ = ("add", "anchor", "counted", "flow", "height", "key", "key_node", "keys", "merged", "node", "value")
 
-    def __init__(self, value: Any, node: int, *, anchor: str | None = None, flow: bool = False) -> None:
-        self.value, self.node, self.anchor, self.flow = value, node, anchor, flow
-        self.counted = 0
+    def __init__(self, value: Any, node: int, anchor: str | None, counted: int) -> None:
+        self.value, self.node, self.anchor, self.counted = value, node, anchor, counted
+        self.add: Callable[[Any], None] | None = value.append if value.__class__ is list else None
         self.height = 1
         self.key: Any = _NO_KEY
         self.key_node = 0
         self.keys: dict[str, int] | None = None  # nodes by key, from the first duplicate on
-        self.merged: list[int] = []
+        self.flow = False
+        self.merged: Sequence[int] = ()
 
 
 _NO_KEY, _MERGE, _REFUSED = object(), object(), object()
@@ -87,7 +88,7 @@ class _Building:
         self.problems: list[Problem] = []
         self.over = False
         self.roots: list[Any] = []
-        self.stack = [_Open(self.roots, 0)]
+        self.stack = [_Open(self.roots, 0, None, 0)]
         self.marks, self.after = array("I"), array("I")
         self.aliased = 0
         self.anchors: dict[str, _Anchored | _Open] = {}
@@ -96,10 +97,12 @@ class _Building:
         self.mappings: dict[int, Mapping[str, Any]] = {}
         self.names: dict[str, str] = {}
 
-    def document(self) -> tuple[Document | None, list[Problem]]:
+    def document(self, data: bytes) -> tuple[Document | None, list[Problem]]:
+        """Read the text, which is also given as it lay on the disk: the parser makes no copy of that."""
         try:
-            for event in yaml.parse(self.text.text, Loader=CSafeLoader):
-                handle = _HANDLERS.get(type(event))
+            following = CSafeLoader(data).get_event
+            while event := following():
+                handle = _HANDLERS.get(event.__class__)
                 if handle:
                     handle(self, event)
                     if self.over or len(self.problems) > MAX_PROBLEMS:
@@ -126,20 +129,30 @@ class _Building:
             self.stop(event.start_mark.index, "several-documents", message, "put it into a file of its own")
 
     def scalar(self, event: Any) -> None:
-        text, plain = event.value, not event.style
-        node = self._enter(event, empty=not text)
-        value: Any = text
-        if plain and event.tag is None:
-            value = core_value(text)
-            if value.__class__ is float and not math.isfinite(value):
-                message = f"{text[:40]} is no number that JSON can hold"
-                self.problem(self.marks[node], "number", message, "put it in quotes")
-                value = None
+        """Most of what is in a file is this, so what is usual is done here and now: a call for each costs a fifth."""
+        text, plain, node = event.value, not event.style, len(self.marks)
+        if event.tag is None and event.anchor is None and node < MAX_NODES:
+            self.marks.append(event.start_mark.index)
+            self.after.append(node + 1)
+        else:
+            node = self._enter(event, empty=not text)
+        value: Any = core_value(text) if plain and event.tag is None else text
+        if value.__class__ is float and not math.isfinite(value):
+            message = f"{text[:40]} is no number that JSON can hold"
+            self.problem(self.marks[node], "number", message, "put it in quotes")
+            value = None
         if event.anchor is not None:
             self.anchors[event.anchor] = _Anchored(node, value, 1, 0)
         top = self.stack[-1]
-        merges = plain and text == "<<" and top.key is _NO_KEY and isinstance(top.value, dict)
-        self._complete(node, _MERGE if merges else value, 0)
+        if top.add:
+            top.add(value)
+        elif top.key.__class__ is str:
+            top.value[top.key] = value
+            top.key = _NO_KEY
+        elif top.key is _NO_KEY:
+            self._key(top, node, _MERGE if plain and text == "<<" else value)
+        else:
+            self._complete(node, value, 0)
 
     def start_mapping(self, event: Any) -> None:
         self._start(event, {})
@@ -185,9 +198,9 @@ class _Building:
             self.problem(index - 1, *UNQUOTED, unquoted_edit(self.text, index - 1))
         counted = len(self.marks) + self.aliased
         node = self._enter(event)
-        flow = event.flow_style and isinstance(value, dict)
-        opened = _Open(value, node, anchor=event.anchor, flow=flow)
-        opened.counted = counted
+        self.after[node] = 0  # open
+        opened = _Open(value, node, event.anchor, counted)
+        opened.flow = event.flow_style and value == {}
         self.stack.append(opened)
         if event.anchor is not None:
             self.anchors[event.anchor] = opened
@@ -203,11 +216,13 @@ class _Building:
         return self._node(index)
 
     def _node(self, index: int) -> int:
+        """Add a node, which ends at once as long as nothing is known to be in it."""
+        node = len(self.marks)
         self.marks.append(index)
-        self.after.append(0)
-        if len(self.marks) > MAX_NODES:
+        self.after.append(node + 1)
+        if node >= MAX_NODES:
             self.stop(index, "too-many-nodes", f"more than {MAX_NODES:,} values", _SPLIT)
-        return len(self.marks) - 1
+        return node
 
     def _complete(self, node: int, value: Any, height: int) -> None:
         self.after[node] = len(self.after)
@@ -268,7 +283,7 @@ class _Building:
         sources = tuple(self.aliases.get(source, source) for source in written)
         self.merges[top.key_node] = sources
         self.mappings.update(zip(sources, values, strict=True))
-        top.merged += sources
+        top.merged = (*top.merged, *sources)
 
     def _unreadable(self, error: yaml.YAMLError) -> None:
         place, rule, message, fix, edit = unreadable(

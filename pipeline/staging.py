@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from pipeline.custody import Clip
+from pipeline.disk import storage_errors, sync_folder
 from pipeline.errors import StorageError, UsageError
-from pipeline.outputs import storage_errors, sync_folder
 
 SUMS = "SHA256SUMS"
 _NO_LINKS = frozenset({errno.EXDEV, errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS})

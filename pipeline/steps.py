@@ -41,7 +41,8 @@ from pipeline.evidence import (
 from pipeline.inputs import Inputs
 from pipeline.jobs import Failure, FailureKind, Job, State
 from pipeline.limits import Adaptive, Places, RateLimiter
-from pipeline.outputs import Outputs, Part
+from pipeline.outputs import Outputs
+from pipeline.parts import Part
 from pipeline.polling import Poller
 from pipeline.profile import Profile
 from pipeline.reconciliation import Reconciler
@@ -264,8 +265,8 @@ def _heed_silence(tools: Tools, silence: Silence, moment: Moment) -> None:
 async def _download(tools: Tools, job: Job, moment: Moment) -> DownloadOutcome:
     if moment.tries > 1:
         await anyio.sleep(backoff(moment.tries, base=2, cap=60, rng=tools.rng))
-    again = repeated(lambda outcome: isinstance(outcome, Silence), attempts=3, base=1, cap=20, rng=tools.rng)
-    outcome: DownloadOutcome = await again(_fetch, tools, job)
+    fetch = partial(_fetch, tools, job)
+    outcome = await repeated(fetch, _is_silent, attempts=3, base=1, cap=20, rng=tools.rng)
     if isinstance(outcome, Fetched):
         tools.signals.largest = max(tools.signals.largest, outcome.bytes)
     if not isinstance(outcome, Silence):
@@ -277,6 +278,10 @@ async def _download(tools: Tools, job: Job, moment: Moment) -> DownloadOutcome:
     return outcome
 
 
+def _is_silent(outcome: DownloadOutcome) -> bool:
+    return isinstance(outcome, Silence)
+
+
 async def _fetch(tools: Tools, job: Job) -> DownloadOutcome:
     assert job.video_id is not None  # noqa: S101  # the ledger's constraints say so too
     part: Part
@@ -285,8 +290,8 @@ async def _fetch(tools: Tools, job: Job) -> DownloadOutcome:
     signals = tools.signals
     async with tools.downloads.place(inf if job.expires_at is None else job.expires_at):
         began = anyio.current_time()
-        with signals.finishing(), await tools.blocking(lambda: tools.outputs.part(job)) as part:
-            received = await tools.client.download(job.video_id, partial(_keep, signals, part), most=most)
+        with signals.finishing(), tools.outputs.part(job) as part:
+            received = await tools.client.download(job.video_id, partial(_keep, tools, part), most=most)
             if isinstance(received, Received):
                 outcome = await tools.blocking(lambda: part.seal(job))
             else:
@@ -296,9 +301,10 @@ async def _fetch(tools: Tools, job: Job) -> DownloadOutcome:
     return outcome
 
 
-def _keep(signals: Signals, part: Part, data: bytes) -> None:
-    signals.received += len(data)
-    part.write(data)
+async def _keep(tools: Tools, part: Part, data: bytes) -> None:
+    tools.signals.received += len(data)
+    if part.write(data):
+        await tools.blocking(part.flush)
 
 
 async def _place(tools: Tools, job: Job, moment: Moment) -> Placed | NoFile:

@@ -3,8 +3,9 @@
 The shapes are promised in ``schemas/status.schema.json``, ``run.schema.json`` and ``validate.schema.json``.
 """
 
+from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -17,6 +18,59 @@ _UNFINISHED = frozenset(State) - OVER - FOR_A_PERSON - {State.DONE}
 
 
 @dataclass(frozen=True, slots=True)
+class Sums:
+    """What jobs come to.
+
+    ``counts`` and ``orphaned`` say how many stand where, and how many of these the manifest of the last run did not
+    ask for; ``left_over`` how many of those are finished and have a file, ``left_over_bytes`` how long these are.
+    ``youngest`` is when the last one was accepted, in seconds since the epoch.
+    """
+
+    counts: Mapping[State, int]
+    orphaned: Mapping[State, int]
+    spent: float = 0.0
+    in_doubt: float = 0.0
+    unknown_price_jobs: int = 0
+    picked: int = 0
+    left_over: int = 0
+    left_over_bytes: int = 0
+    youngest: float = 0.0
+
+    @classmethod
+    def of(cls, jobs: Sequence[Job]) -> "Sums":
+        left_over = [job for job in jobs if job.orphaned and job.state is State.DONE and job.path is not None]
+        return cls(
+            Counter(job.state for job in jobs),
+            Counter(job.state for job in jobs if job.orphaned),
+            sum(map(spent_on, jobs)),
+            sum(map(in_doubt_for, jobs)),
+            sum(map(costs_unknown, jobs)),
+            sum(job.picked for job in jobs),
+            len(left_over),
+            sum(job.bytes or 0 for job in left_over),
+            max((job.submitted_at or 0.0 for job in jobs), default=0.0),
+        )
+
+
+class Kept(ABC):
+    """The jobs of a ledger: what they come to is known, and they are read when they are asked for, each time anew."""
+
+    sums: Sums
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[Job]:
+        """Yield all jobs, in the order of their enrolment."""
+
+    @abstractmethod
+    def among(self, states: Collection[State], *, telling: bool = False) -> Iterator[Job]:
+        """Yield those in these states. ``telling``: none needs to be among them that has no failure and no warning."""
+
+    @abstractmethod
+    def names(self, state: State) -> Iterator[str]:
+        """Yield the names of those in this state that the manifest of the last run asked for."""
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """A campaign as its ledger has it. ``path`` is its absolute folder.
 
@@ -26,55 +80,73 @@ class Status:
     name: str
     path: str
     currency: str | None
-    jobs: tuple[Job, ...]
+    jobs: Kept | Sequence[Job]
     budget: float | None = None
     max_videos: int | None = None
     before: Mapping[tuple[str, str], Failure] = field(default_factory=dict)
 
     @property
-    def counts(self) -> dict[State, int]:
-        """How many jobs stand where; every state is there."""
-        counted = Counter(job.state for job in self.jobs)
-        return {state: counted[state] for state in State}
+    def sums(self) -> Sums:
+        return self.jobs.sums if isinstance(self.jobs, Kept) else Sums.of(self.jobs)
+
+    def among(self, states: Collection[State], *, telling: bool = False) -> Iterator[Job]:
+        """Yield the jobs in these states. ``telling``: there may be fewer, but all with a failure, now or before, or
+        a warning."""
+        if isinstance(self.jobs, Kept):
+            return self.jobs.among(states, telling=telling)
+        return (job for job in self.jobs if job.state in states)
 
     @property
-    def orphans(self) -> tuple[Job, ...]:
-        """The finished jobs that the manifest of the last run did not ask for, and whose files may be there."""
-        return tuple(job for job in self.jobs if job.orphaned and job.state is State.DONE and job.path is not None)
+    def counts(self) -> dict[State, int]:
+        """How many jobs stand where; every state is there."""
+        counted = self.sums.counts
+        return {state: counted.get(state, 0) for state in State}
 
     @property
     def spent(self) -> float:
         """What the jobs that the server accepted cost, as far as prices are known, and what was tried before."""
-        return sum(map(spent_on, self.jobs))
+        return self.sums.spent
 
     @property
     def in_doubt(self) -> float:
         """What the jobs cost that may have been accepted."""
-        return sum(map(in_doubt_for, self.jobs))
+        return self.sums.in_doubt
 
     @property
     def unknown_price_jobs(self) -> int:
         """How many jobs cost something that nobody knows, now or before they were paid for once more."""
-        return sum(map(costs_unknown, self.jobs))
+        return self.sums.unknown_price_jobs
 
     def exit_code(self, selected: frozenset[str]) -> int:
         """Return how a run that was not stopped has ended: 3, 69, 1 or 0, the first that holds.
 
         Jobs that were not selected, and orphans that were never paid, are nobody's unfinished work.
         """
-        if any(job.state in FOR_A_PERSON for job in self.jobs):
+        counts, orphaned = self.counts, self.sums.orphaned
+        if any(counts[state] for state in FOR_A_PERSON):
             return 3
         if self.is_unfinished(selected):
             return 69
-        return int(any(job.state in OVER for job in self.jobs if not job.orphaned))
+        return int(any(counts[state] > orphaned.get(state, 0) for state in OVER))
 
     def is_unfinished(self, selected: frozenset[str]) -> bool:
         """Tell whether a run would go on with a job."""
-        waiting = [job for job in self.jobs if job.state in _UNFINISHED]
-        return any(job.state is not State.PLANNED or (not job.orphaned and job.name in selected) for job in waiting)
+        counts = self.counts
+        if any(counts[state] for state in _UNFINISHED - {State.PLANNED}):
+            return True
+        return bool(selected) and any(name in selected for name in self._planned())
+
+    def _planned(self) -> Iterator[str]:
+        if isinstance(self.jobs, Kept):
+            return self.jobs.names(State.PLANNED)
+        return (job.name for job in self.jobs if job.state is State.PLANNED and not job.orphaned)
 
 
-def status_document(status: Status) -> dict[str, Any]:
+Listing = Callable[[Iterator[dict[str, Any]]], Any]
+"""What becomes of a document's jobs: a list, or nothing yet, where they are written as they come."""
+
+
+def status_document(status: Status, *, listing: Listing = list) -> dict[str, Any]:
     """Return the document of ``status --json``."""
     return {
         "schema_version": 1,
@@ -89,18 +161,23 @@ def status_document(status: Status) -> dict[str, Any]:
             "max_videos": status.max_videos,
             "unknown_price_jobs": status.unknown_price_jobs,
         },
-        "jobs": [_job_document(job, status.before.get((job.name, job.request_hash))) for job in status.jobs],
+        "jobs": listing(_job_document(job, status.before.get((job.name, job.request_hash))) for job in status.jobs),
     }
 
 
-def run_document(status: Status, exit_code: int, places: Mapping[str, Place] = MappingProxyType({})) -> dict[str, Any]:
+def run_document(
+    status: Status, exit_code: int, places: Mapping[str, Place] = MappingProxyType({}), *, listing: Listing = list
+) -> dict[str, Any]:
     """Return the document of ``run --json``. ``places`` are those of the fields that the server refused, by job."""
-    document = status_document(status)
-    for job in document["jobs"]:
-        place = places.get(job["job"])
-        if place is not None and job["error"] and not job["orphaned"]:
-            job["error"]["at"] = place._asdict()
-    return {**document, "exit": exit_code}
+
+    def placed(jobs: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        for job in jobs:
+            place = places.get(job["job"])
+            if place is not None and job["error"] and not job["orphaned"]:
+                job["error"]["at"] = place._asdict()
+            yield job
+
+    return {**status_document(status, listing=lambda jobs: listing(placed(jobs))), "exit": exit_code}
 
 
 def problems_document(problems: Iterable[Problem]) -> dict[str, Any]:

@@ -7,15 +7,14 @@ The environment and the clock are handed in.
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pipeline import files, folder, providers, shipped, source
 from pipeline.campaign import Campaign
 from pipeline.errors import UsageError
-from pipeline.jobs import Failure, Job, State
-from pipeline.ledger import reading
+from pipeline.ledger import keeping, reading
+from pipeline.ledger.keeping import KeptJobs
 from pipeline.ledger.rows import unfetched_from
 from pipeline.profile import Profile
 from pipeline.providers import Profiles
@@ -29,20 +28,17 @@ def campaign_of(target: Path, output: Path) -> Campaign:
 
 
 def status_of(campaign: Campaign) -> Status:
-    """Return what the campaign's ledger says, and why the last run left videos to the next one."""
+    """Return what the campaign's ledger says, and why the last run left videos to the next one.
+
+    What the jobs come to is as it was at this instant; the jobs are read when somebody asks for them.
+    """
     with reading.opened(campaign.ledger) as connection:
         settings, account = reading.settings(connection), reading.account(connection)
-        left = unfetched_from(settings.get("unfetched", []))
-        jobs = tuple(_with_reason(job, left) for job in reading.jobs(connection))
-        before = reading.failures_before(connection)
+        sums, before = keeping.sums(connection), reading.failures_before(connection)
+    jobs = KeptJobs(campaign.ledger.absolute(), sums, unfetched_from(settings.get("unfetched", [])))
     # A run that died before its first commit has left no settings.
     name, currency = settings.get("name", campaign.folder.name), settings.get("currency")
     return Status(name, str(campaign.folder.absolute()), currency, jobs, account.max_cost, account.max_videos, before)
-
-
-def _with_reason(job: Job, left: Mapping[tuple[str, str], Failure | None]) -> Job:
-    failure = left.get((job.name, job.request_hash)) if job.state is State.COMPLETED else None
-    return replace(job, failure=failure) if failure else job
 
 
 def title(campaign: Campaign, settings: Mapping[str, Any]) -> tuple[str, str, str | None]:

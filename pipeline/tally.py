@@ -1,7 +1,7 @@
 """What a run comes to while it goes: folded from its events as they come, so that no beat looks at all jobs. Pure."""
 
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import inf
 from statistics import median
@@ -81,15 +81,21 @@ class Tally:
     def begun(cls, status: Status, *, todo: int, renders: Iterable[float], now: float) -> "Tally":
         """Return the sums as a run begins. ``renders``: seconds that earlier jobs took at the server, oldest first."""
         tally = cls(name=status.name, currency=status.currency, budget=status.budget, began=now, todo=todo)
-        tally.enrol(status.jobs)
+        sums = status.sums
+        tally.counts.update(sums.counts)
+        tally.spent, tally.in_doubt, tally.unknown_price_jobs = sums.spent, sums.in_doubt, sums.unknown_price_jobs
         tally.renders.extend(renders)
+        tally._youngest = sums.youngest
         return tally
 
-    def enrol(self, jobs: Iterable[Job]) -> None:
-        """Add the jobs that there are already."""
-        for job in jobs:
-            self.move(None, Standing.of(job))
-            self._youngest = max(self._youngest, job.submitted_at or 0.0)
+    def enrol(self, standings: Mapping[Standing, int], youngest: float) -> None:
+        """Add the jobs that there are already: how many add this. ``youngest`` is when the last one was accepted."""
+        for adds, number in standings.items():
+            self.counts[adds.state] += number
+            self.spent += adds.spent * number
+            self.in_doubt += adds.in_doubt * number
+            self.unknown_price_jobs += adds.unknown * number
+        self.todo, self._youngest = self.counts[State.PLANNED], youngest
 
     def seen(self, before: Standing | None, after: Job, ready: Iterable[float] = ()) -> Standing:
         """Add what somebody else has recorded of a job, and when it was ready. Return what it adds now."""

@@ -5,20 +5,20 @@ same value may be written once and used by many jobs.
 """
 
 import json
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from jsonschema import Draft202012Validator, SchemaError, ValidationError
-from jsonschema.protocols import Validator
-from jsonschema.validators import extend
-
+from pipeline.compiled import keeper
 from pipeline.document import MAX_PROBLEMS, Document, Path
 from pipeline.errors import Edit, Problem
 from pipeline.sayings import MISSING, Finding, findings_of
 from pipeline.scalars import core_value
+
+if TYPE_CHECKING:
+    from jsonschema import ValidationError
 
 Schema = Mapping[str, Any]
 
@@ -28,13 +28,14 @@ MAX_FINDINGS = 100_000
 
 def findings(value: Any, schema: Schema) -> list[Finding]:
     """Return everything in the value that breaks the schema."""
-    return _findings(value, _compiled(schema), schema)
+    return checker(schema)(value)
 
 
 def checker(schema: Schema) -> Callable[[Any], list[Finding]]:
     """Return ``findings`` for many values: the schema is prepared once."""
-    rules = _compiled(schema)
-    return lambda value: _findings(value, rules, schema)
+    rules = _prepared(schema)
+    keeps, explained = rules.keeps, rules.explained
+    return lambda value: [] if keeps(value) else explained(value)
 
 
 def problems(document: Document, schema: Schema) -> list[Problem]:
@@ -65,47 +66,6 @@ def hitting(problem: Problem, entries: int) -> Problem:
     return replace(problem, message=f"{problem.message} (in {entries:,} jobs)") if entries > 1 else problem
 
 
-def request_rules(schema: Schema) -> Callable[[Mapping[str, Any]], Sequence[Finding]]:
-    """Return what finds everything in a request that breaks the schema, quickly for many requests.
-
-    Only prompts and metadata differ from job to job, and mostly only their own rules in ``properties`` speak of them:
-    then the rest is checked once for each combination of values that occurs.
-    """
-    rules = _compiled(schema)
-    if not _leaves_free(rules.schema):
-        return lambda request: _findings(request, rules, schema)
-    free = {
-        name: (rules.evolve(schema=rules.schema["properties"][name]), {"properties": {name: inner}})
-        for name, inner in rules.schema.get("properties", {}).items()
-        if name in _FREE
-    }
-    known: dict[str, Sequence[Finding]] = {}
-
-    def check(request: Mapping[str, Any]) -> Sequence[Finding]:
-        combination = repr([name if name in free else (name, value) for name, value in request.items()])
-        found = known.get(combination)
-        if found is None:
-            found = [f for f in _findings(request, rules, schema) if f.rule == MISSING or not free.keys() & f.path[:1]]
-            known[combination] = found
-        for name, (own, alone) in free.items():
-            if name in request and not own.is_valid(request[name]):
-                found = [*found, *findings({name: request[name]}, alone)]
-        return found
-
-    return check
-
-
-_FREE = frozenset({"prompt", "metadata"})
-_OF_ONE_KEY_EACH = frozenset({"properties", "required", "additionalProperties", "type", "title", "description"})
-
-
-def _leaves_free(schema: Schema) -> bool:
-    """Tell whether nothing but ``properties`` speaks of a prompt or of metadata."""
-    rest = {key: rules for key, rules in schema.items() if key not in _OF_ONE_KEY_EACH and not key.startswith("$")}
-    text = json.dumps(rest)
-    return not (rest.keys() - {"allOf"} or "Properties" in text or any(f'"{name}"' in text for name in _FREE))
-
-
 def mended(document: Document, found: Sequence[Finding]) -> Any:
     """Return the document's value without what is wrong in it, so that the rest can be checked further.
 
@@ -133,11 +93,6 @@ def _mended(value: Any, found: Sequence[Finding], depth: int, document: Document
     return value
 
 
-def _findings(value: Any, rules: Any, schema: Schema) -> list[Finding]:
-    found = (finding for error in rules.iter_errors(value) for finding in findings_of(error, schema))
-    return list(dict.fromkeys(islice(found, MAX_FINDINGS)))
-
-
 def _located(finding: Finding, document: Document) -> Problem:
     path = finding.path[:-1] if finding.rule == MISSING else finding.path
     place = (document.key_at if finding.on_key else document.value_at)(path)
@@ -163,11 +118,12 @@ def edit_at(document: Document, path: Path, new: str, *, on_key: bool) -> Edit |
 
 def schema_problem(schema: Schema) -> str | None:
     """Return why a value is no JSON Schema that requests can be held against, or None where it is one."""
+    from pipeline.breaches import no_schema  # noqa: PLC0415  # as above
+
+    if why := no_schema(schema):
+        return why
     try:
-        Draft202012Validator.check_schema(schema)
         whole = resolved(schema)
-    except SchemaError as error:
-        return f"{error.json_path}: {error.message}"[:300]
     except (KeyError, RecursionError):
         return "a $ref leads nowhere, or to itself"
     return "a $ref can only lead to an entry of its $defs" if _refers(whole) else None
@@ -175,27 +131,44 @@ def schema_problem(schema: Schema) -> str | None:
 
 def resolved(schema: Schema) -> Schema:
     """Return the schema with what its references to ``$defs`` lead to in their place. It may be shared: change none."""
-    return _prepared(schema)[0]
+    return _prepared(schema).whole
 
 
-def _compiled(schema: Schema) -> Any:
-    """Local references are resolved here, once, and not again for every value."""
-    return _prepared(schema)[1]
+class _Rules:
+    """A schema, prepared. ``keeps`` tells of most values that are right that they are; ``explained`` is never wrong.
+
+    Local references are resolved here, once, and not again for every value.
+    """
+
+    def __init__(self, schema: Schema) -> None:
+        self._schema = schema
+        self.whole: Schema = _resolved(schema, schema.get("$defs", {}))
+        self.keeps = keeper(self.whole)
+
+    def explained(self, value: Any) -> list[Finding]:
+        """Return everything in the value that breaks the schema, as jsonschema finds it."""
+        found = (finding for error in self._errors(value) for finding in findings_of(error, self._schema))
+        return list(dict.fromkeys(islice(found, MAX_FINDINGS)))
+
+    @cached_property
+    def _errors(self) -> "Callable[[Any], Iterator[ValidationError]]":
+        from pipeline.breaches import explainer  # noqa: PLC0415  # jsonschema is slow to import, and rarely wanted
+
+        return explainer(self.whole)
 
 
-def _prepared(schema: Schema) -> tuple[Schema, Any]:
+def _prepared(schema: Schema) -> _Rules:
     """Prepare a schema once a process, by its words: each file, job and profile brings the same ones again."""
     words = repr(schema)
     if words not in _PREPARED:
         if len(_PREPARED) >= _MOST_PREPARED:
             _PREPARED.clear()
-        whole: Schema = _resolved(schema, schema.get("$defs", {}))
-        _PREPARED[words] = whole, _Validator(whole)
+        _PREPARED[words] = _Rules(schema)
     return _PREPARED[words]
 
 
 _MOST_PREPARED = 64
-_PREPARED: dict[str, tuple[Schema, Any]] = {}
+_PREPARED: dict[str, _Rules] = {}
 
 
 def _resolved(schema: Any, definitions: Schema) -> Any:
@@ -226,13 +199,3 @@ def _refers(schema: Any) -> bool:
     if isinstance(schema, dict):
         return any(key in {"$ref", "$dynamicRef"} or _refers(part) for key, part in schema.items())
     return isinstance(schema, list) and any(map(_refers, schema))
-
-
-def _pattern(_rules: Validator, pattern: str, value: Any, _schema: Schema) -> Iterator[ValidationError]:
-    """In JSON Schema ``$`` is the end of the text; in Python it also stands before a last line break."""
-    python = f"{pattern[:-1]}\\Z" if pattern.endswith("$") else pattern
-    if isinstance(value, str) and not re.search(python, value):
-        yield ValidationError(f"{value!r} does not match {pattern!r}")
-
-
-_Validator = extend(Draft202012Validator, {"pattern": _pattern})  # type: ignore[no-untyped-call]

@@ -137,7 +137,7 @@ def parse_object(body: bytes, limit: int = MAX_JSON) -> dict[str, Any] | None:
     if len(body) > limit:
         return None
     try:
-        value = json.loads(body, parse_constant=_refuse_constant)
+        value = _JSON.decode(body.decode(json.detect_encoding(body), "surrogatepass"))
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
@@ -145,6 +145,9 @@ def parse_object(body: bytes, limit: int = MAX_JSON) -> dict[str, Any] | None:
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(name)
+
+
+_JSON = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
 def _reference(metadata: Any) -> str | None:

@@ -5,6 +5,7 @@ import re
 import runpy
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import click
@@ -13,7 +14,7 @@ from gateway import call
 
 from pipeline import files, providers, shipped
 from pipeline.actions import ACTIONS
-from pipeline.cli import cli
+from pipeline.cli import COMMANDS, cli
 from pipeline.events import diagram
 from pipeline.jobs import FailureKind, State
 from pipeline.profile import Profile
@@ -203,15 +204,33 @@ def test_every_state_is_explained() -> None:
     assert [row for row in rows if row in set(State)] == list(State)
 
 
+def commands() -> list[click.Command]:
+    found = [cli.get_command(click.Context(cli), name) for name in COMMANDS]
+    return [command for command in found if command is not None]
+
+
+def test_the_table_of_commands_says_what_each_of_them_is() -> None:
+    assert [command.name for command in commands()] == list(COMMANDS)
+    for command in commands():
+        said = re.split(r"(?<=\.)\s", " ".join((command.help or "").split()))[0]
+        assert COMMANDS[str(command.name)].help == said
+
+
+def test_no_command_is_missing_in_the_table() -> None:
+    modules = {entry.module for entry in COMMANDS.values()}
+    every = [path.stem for path in (ROOT / "pipeline").glob("*.py") if "\nCOMMANDS = (" in path.read_text("utf-8")]
+    assert modules == set(every)
+    assert {command.name for name in modules for command in import_module(f"pipeline.{name}").COMMANDS} == set(COMMANDS)
+
+
 def test_every_command_and_option_that_a_page_names_exists() -> None:
-    assert isinstance(cli, click.Group)
-    options = {name for command in cli.commands.values() for option in command.params for name in option.opts}
+    options = {name for command in commands() for option in command.params for name in option.opts}
     foreign = {"--without-pip", "--python", "--help", "--version"}
     foreign |= {"--no-cache-dir", "--uid", "--rm", "--init", "--stop-timeout"}  # pip, useradd, docker
     for page in PAGES:
         text = re.sub(r"python tests/[^`\n]+", "", page.read_text("utf-8"))  # these have options of their own
         assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)) <= options | foreign, page.name
-        assert set(re.findall(r"callsheet ([a-z]+)\b(?= |`|$)", text)) <= set(cli.commands) | {"outputs"}, page.name
+        assert set(re.findall(r"callsheet ([a-z]+)\b(?= |`|$)", text)) <= set(COMMANDS) | {"outputs"}, page.name
 
 
 def test_every_proof_that_a_page_names_exists() -> None:

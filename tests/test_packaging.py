@@ -28,7 +28,7 @@ MANIFESTS = sorted((ROOT / "manifests").glob("*.yaml"))
 #: Which modules and packages need which extra.
 EXTRAS = {"simulator": "simulator", "parquet.py": "parquet", "report": "report"}
 #: Where the import's name is not the distribution's.
-DISTRIBUTIONS = {"PIL": "pillow", "yaml": "pyyaml"}
+DISTRIBUTIONS = {"PIL": "pillow", "jsonschema_rs": "jsonschema-rs", "yaml": "pyyaml"}
 
 
 def test_the_installed_metadata_is_that_of_this_project() -> None:

@@ -23,8 +23,10 @@ MADE: Mapping[str, tuple[Mapping[str, bytes], Mapping[str, str]]] = {
     "undeclared-variable": ({"m.yaml": b"jobs: [{ id: a, prompt: x }]"}, {"style": "noir"}),
     "too-many-jobs": (
         {
-            "m.yaml": b"jobs: [{ id: 'a-{{ row_number }}', from: prompts.txt, takes: 1000 }]",
-            "prompts.txt": b"A fox\n" * 1001,
+            "m.yaml": b"jobs: [{ id: a, prompt: x, matrix: { %s } }]"
+            % b", ".join(
+                b"axis%d: [%s]" % (axis, b", ".join(b"v%d" % value for value in range(10))) for axis in range(6)
+            )
         },
         {},
     ),

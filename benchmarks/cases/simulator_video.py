@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 def measure(bench: "Bench") -> Sequence[Row]:
     """CPU of a video whose kind (size and length) is known already, against encoding one with its own picture.
 
-    First ``--stock``, one still for all of a kind; then what the simulator gives without it.
+    First ``--videos stock``, one still for all of a kind. Then the videos that have their own prompt in the picture: no
+    two of them are of a kind, so each is encoded, and no goal is set.
     """
     videos = bench.size(20, 2)
     found = bench.interleaved(
@@ -27,7 +28,7 @@ def measure(bench: "Bench") -> Sequence[Row]:
     against, unit = "encoding each", "CPU ms a video"
     return [
         cheaper("simulator-video (stock)", unit, cost["stock"], cost["encoded"], against, least=50),
-        cheaper("simulator-video (pictured)", unit, cost["pictured"], cost["encoded"], against, least=50),
+        cheaper("simulator-video (pictured)", unit, cost["pictured"], cost["encoded"], against, least=None),
     ]
 
 

@@ -1,12 +1,17 @@
-"""How a ledger's file is made and opened: private to its owner, whole before it is named, always durable."""
+"""How a ledger's file is made and opened: private to its owner, whole before it is named, checked before it is written,
+always durable."""
 
 import os
 import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from threading import Thread
 
 from pipeline.errors import LedgerError
 from pipeline.ledger import schema
+
+_CACHE_KIB = 65536  # each row is looked for in every index, and ids are in no order
 
 
 def identity(path: Path) -> tuple[int, int] | None:
@@ -35,9 +40,40 @@ def create(path: Path) -> None:
         raise LedgerError(f"cannot make the ledger: {error.strerror}") from error
 
 
-def checked(connection: sqlite3.Connection) -> None:
-    schema.migrate(connection)
-    schema.audit(connection)
+class Check:
+    """The check of a whole file, in a thread and on a connection of its own: who only reads need not wait for it.
+
+    It takes as long as there is to read, a few microseconds for each job. Nothing is written before it has passed.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._error: Exception | None = None
+        self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
+        self._thread = Thread(target=self._look, name="ledger-check", daemon=True)
+        self._thread.start()
+
+    def passed(self) -> None:
+        """Wait for the end of it. Raises LedgerError for a file that is damaged, or whose rules are not ours."""
+        self._thread.join()
+        if self._error is not None:
+            raise LedgerError(f"{self._path}: {self._error}")
+
+    def stop(self) -> None:
+        """End it, whatever it would have found."""
+        with suppress(sqlite3.ProgrammingError):  # it was stopped before
+            self._connection.interrupt()
+        self._thread.join()
+        self._connection.close()
+
+    def _look(self) -> None:
+        try:
+            self._connection.execute("PRAGMA trusted_schema = OFF")
+            self._connection.execute("PRAGMA cell_size_check = ON")
+            self._connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+            schema.audit(self._connection)
+        except Exception as error:  # noqa: BLE001  # whatever it was, the file has not passed
+            self._error = error
 
 
 def connect(path: Path, prepare: Callable[[sqlite3.Connection], object]) -> sqlite3.Connection:
@@ -46,9 +82,9 @@ def connect(path: Path, prepare: Callable[[sqlite3.Connection], object]) -> sqli
         connection.execute("PRAGMA trusted_schema = OFF")
         connection.execute("PRAGMA cell_size_check = ON")
         connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA recursive_triggers = ON")  # else REPLACE would delete behind their back
         prepare(connection)
+        connection.execute("PRAGMA foreign_keys = ON")
         _use_wal(connection)
     except BaseException:
         connection.close()

@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from itertools import groupby
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from pipeline.costs import Account, Kind
 from pipeline.errors import LedgerError
-from pipeline.jobs import Failure, Job, State, canonical_json
+from pipeline.jobs import OVER, Failure, Job, State, canonical_json
 from pipeline.ledger import schema
 from pipeline.ledger.rows import COLUMNS, failure_from, job_from
 from pipeline.plan import Last
@@ -18,7 +18,28 @@ from pipeline.plan import Last
 _PAGE = 1000
 _RECENT = 20_000  # events
 _RENDERS = 1000
+_LINES = "SELECT id, name, request_hash, state, attempt, approvals, orphaned, output, path, bytes FROM jobs"
+_TELLING = """(failure IS NOT NULL OR warnings <> '[]' OR state = 'completed'
+    OR (approvals > 0 AND state NOT IN ('done', 'failed', 'expired')))"""
 SELECT = f"SELECT id, {', '.join(COLUMNS)} FROM jobs"  # noqa: S608  # column names of our own
+
+
+class Line(NamedTuple):
+    """A job's row without its request: what a plan needs of a million. ``number`` is the place in the ledger.
+
+    ``state`` is the word of a ``State``; ``path`` and ``bytes`` are those of its video.
+    """
+
+    number: int
+    name: str
+    request_hash: str
+    state: str
+    attempt: int
+    approvals: int
+    orphaned: int
+    output: str
+    path: str | None
+    bytes: int | None
 
 
 class Entry(NamedTuple):
@@ -62,11 +83,16 @@ def translated(path: Path) -> Iterator[None]:
         raise LedgerError(f"{path}: {error}") from error
 
 
-def jobs(connection: sqlite3.Connection, states: Collection[State] = tuple(State)) -> Iterator[Job]:
-    """Yield the jobs in one of the states, in the order of their enrolment."""
+def jobs(
+    connection: sqlite3.Connection, states: Collection[State] = tuple(State), *, telling: bool = False
+) -> Iterator[Job]:
+    """Yield the jobs in one of the states, in the order of their enrolment.
+
+    ``telling``: of those of which there is nothing to tell, no failure or warning, now or before, most are left out.
+    """
     after: int | None = 0
     while after is not None:
-        rows, after = page(connection, states, after)
+        rows, after = page(connection, states, after, telling=telling)
         yield from rows
 
 
@@ -88,12 +114,41 @@ def shared_paths(connection: sqlite3.Connection) -> frozenset[str]:
     return frozenset(path for (path,) in rows)
 
 
-def page(connection: sqlite3.Connection, states: Collection[State], after: int) -> tuple[list[Job], int | None]:
+def page(
+    connection: sqlite3.Connection, states: Collection[State], after: int, *, telling: bool = False
+) -> tuple[list[Job], int | None]:
     """Return the next jobs, and what to go on ``after``: None at the end."""
-    marks = ", ".join("?" * len(states))
-    query = f"{SELECT} WHERE state IN ({marks}) AND id > ? ORDER BY id LIMIT {_PAGE}"
+    # Each state's by its index, merged as far as the page goes: `state IN` would have all that is left sorted.
+    which = f"AND {_TELLING}" if telling else ""
+    number = len(states) + 1
+    found = (f"SELECT id FROM jobs WHERE state = ?{one} AND id > ?{number} {which}" for one in range(1, number))  # noqa: S608
+    query = f"{SELECT} WHERE id IN ({' UNION ALL '.join(found)} ORDER BY id LIMIT {_PAGE}) ORDER BY id"
     rows = connection.execute(query, (*states, after)).fetchall()
     return [job_from(row[1:]) for row in rows], rows[-1][0] if len(rows) == _PAGE else None
+
+
+def lines(connection: sqlite3.Connection) -> Iterator[Line]:
+    """Yield every job's line, in the order of their enrolment, as they stand at one instant: read it to its end."""
+    return map(Line._make, connection.execute(f"{_LINES} ORDER BY id"))
+
+
+def lines_by_name(connection: sqlite3.Connection) -> Iterator[Line]:
+    """Yield the same by name, and by the request's hash where names are equal: in the order of Python's strings."""
+    return map(Line._make, connection.execute(f"{_LINES} ORDER BY name, request_hash"))
+
+
+def lines_among(connection: sqlite3.Connection, states: Collection[State]) -> Iterator[Line]:
+    """Yield those in these states, one state after the other, each in the order of their enrolment."""
+    marks = ", ".join("?" * len(states))
+    return map(Line._make, connection.execute(f"{_LINES} WHERE state IN ({marks}) ORDER BY state, id", tuple(states)))
+
+
+def numbered(connection: sqlite3.Connection, numbers: Iterable[int]) -> Iterator[Job]:
+    """Yield the jobs with these numbers, in the order in which they are given."""
+    for number in numbers:
+        row = connection.execute(f"{SELECT} WHERE id = ?", (number,)).fetchone()
+        if row is not None:
+            yield job_from(row[1:])
 
 
 def named(connection: sqlite3.Connection, word: str) -> list[Job]:
@@ -164,11 +219,13 @@ def is_a_jobs(connection: sqlite3.Connection, path: str) -> bool:
 
 def failures_before(connection: sqlite3.Connection) -> dict[tuple[str, str], Failure]:
     """Return, by name and request's hash, why jobs failed that are being tried once more and have no end yet."""
+    states = frozenset(State) - OVER - {State.DONE}  # not those that it is not: so their index leads there
     rows = connection.execute(
-        "SELECT name, request_hash, (SELECT data FROM events WHERE job = jobs.id AND kind = 'retried' AND id >"
+        "SELECT name, request_hash, (SELECT data FROM events WHERE job = jobs.id AND kind = 'retried' AND id >"  # noqa: S608
         " coalesce((SELECT max(id) FROM events WHERE job = jobs.id AND kind = 'published'), 0)"
         " ORDER BY id DESC LIMIT 1) AS data FROM jobs WHERE approvals > 0 AND data IS NOT NULL"
-        " AND state NOT IN ('done', 'failed', 'expired')"
+        f" AND state IN ({', '.join('?' * len(states))})",
+        tuple(states),
     )
     found = {(name, request_hash): json.loads(data)["failure"] for name, request_hash, data in rows}
     return {key: told for key, data in found.items() if (told := failure_from(canonical_json(data)))}

@@ -1,12 +1,12 @@
 """Values into columns and back. Pure."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, fields
 from typing import Any
 
 from pipeline.errors import LedgerError
-from pipeline.events import Event
+from pipeline.events import KINDS, Event
 from pipeline.jobs import Failure, FailureKind, Job, State, canonical_json
 
 COLUMNS = tuple(f.name for f in fields(Job))
@@ -15,29 +15,35 @@ COLUMNS = tuple(f.name for f in fields(Job))
 _UNFETCHED = 1000
 _JSON = frozenset({"request", "tags", "metadata", "warnings"})
 _FLAGS = frozenset({"orphaned", "picked"})
+_FACTS = {event: tuple(f.name for f in fields(event) if f.name != "raw") for event in KINDS.values()}
 
 
-def to_column(name: str, value: Any) -> Any:
-    """Return a field's value as SQLite stores it."""
-    if name in _JSON:
-        return canonical_json(value)
-    if name == "failure":
-        return None if value is None else canonical_json(_slim(asdict(value)))
-    return int(value) if name in _FLAGS else value
+def _failure_text(failure: Failure | None) -> str | None:
+    return None if failure is None else canonical_json(_slim(asdict(failure)))
+
+
+#: How a field is stored that SQLite cannot take as it is.
+_SPELLINGS: Mapping[str, Callable[[Any], Any]] = {
+    **dict.fromkeys(_JSON, canonical_json),
+    **dict.fromkeys(_FLAGS, int),
+    "failure": _failure_text,
+}
+
+
+def to_columns(of: Job | Event, names: Iterable[str]) -> list[Any]:
+    """Return the values of these fields as SQLite stores them."""
+    return [_SPELLINGS[name](getattr(of, name)) if name in _SPELLINGS else getattr(of, name) for name in names]
 
 
 def job_from(row: tuple[Any, ...]) -> Job:
     """Return the job of a row that was selected by COLUMNS. Raises LedgerError for one that was damaged."""
-    values = dict(zip(COLUMNS, row, strict=True))
+    values = list(row)
     try:
-        for name in _JSON:
-            values[name] = json.loads(values[name])
-        values["state"] = State(values["state"])
-        values["tags"], values["warnings"] = tuple(values["tags"]), tuple(values["warnings"])
-        values["failure"] = failure_from(values["failure"])
+        for column, read in _READ:
+            values[column] = read(values[column])
     except (ValueError, KeyError, TypeError) as error:
         raise LedgerError(f"the ledger is damaged: {error}") from error
-    return Job(**{**values, **{name: bool(values[name]) for name in _FLAGS}})
+    return Job(*values)
 
 
 def failure_from(text: str | None) -> Failure | None:
@@ -45,6 +51,24 @@ def failure_from(text: str | None) -> Failure | None:
         return None
     values = json.loads(text)
     return Failure(**{**values, "kind": FailureKind(values["kind"])})
+
+
+def _texts(text: str) -> tuple[str, ...]:
+    return () if text == "[]" else tuple(json.loads(text))
+
+
+#: How a field is read that is not stored as it is. There may be a million: what is mostly empty is not parsed.
+_READERS: Mapping[str, Callable[[Any], Any]] = {
+    "request": json.JSONDecoder().decode,
+    "tags": _texts,
+    "metadata": lambda text: {} if text == "{}" else json.loads(text),
+    "state": {state.value: state for state in State}.__getitem__,
+    "failure": failure_from,
+    "warnings": _texts,
+    "orphaned": bool,
+    "picked": bool,
+}
+_READ = tuple((COLUMNS.index(name), read) for name, read in _READERS.items())
 
 
 def unfetched_setting(failures: Mapping[tuple[str, str], Failure]) -> list[dict[str, str]]:
@@ -61,10 +85,10 @@ def unfetched_from(setting: list[dict[str, str]]) -> dict[tuple[str, str], Failu
 
 def event_data(event: Event) -> str:
     """Return the event's fields as JSON, without its raw answer, which has a column of its own."""
-    values = {f.name: getattr(event, f.name) for f in fields(event) if f.name != "raw"}
-    if values.get("failure") is not None:
+    values = {name: value for name in _FACTS[type(event)] if (value := getattr(event, name)) is not None}
+    if "failure" in values:
         values["failure"] = _slim(asdict(values["failure"]))
-    return canonical_json(_slim(values))
+    return canonical_json(values)
 
 
 def _slim(values: dict[str, Any]) -> dict[str, Any]:

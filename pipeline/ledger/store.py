@@ -17,21 +17,46 @@ from pathlib import Path
 from typing import Any, Self
 
 import anyio
+import anyio.lowlevel
 
 from pipeline.blocking import Blocking, T
 from pipeline.errors import LedgerError
-from pipeline.events import CHANGES, TRANSITIONS, Accepted, Adopted, Event, Intended, Returned, apply
+from pipeline.events import TRANSITIONS, Accepted, Adopted, Event, Intended, Returned, apply
 from pipeline.jobs import Failure, FailureKind, Job, Spec, State, canonical_json
-from pipeline.ledger import BudgetReached, DuplicateVideo, home, opening, reading, rescue, schema
-from pipeline.ledger.rows import COLUMNS, event_data, job_from, to_column
+from pipeline.ledger import BudgetReached, DuplicateVideo, enrolling, home, moves, opening, reading, rescue, schema
+from pipeline.ledger.rows import COLUMNS, job_from
+
+_TURNS = 4
+"""Turns of the event loop for which a batch is held open, where the last one had more than one member: whatever is
+ready comes along. A loop that is busy takes long for a turn, and an idle one no time."""
 
 
 @dataclass(slots=True)
 class _Waiting:
     job: Job
     event: Event
-    done: bool = False
+    after: Job
     error: Exception | None = None
+
+
+class _Batch:
+    """Those whose transitions share a commit. Who begins a batch commits it; the others wait until it is ``over``."""
+
+    def __init__(self, first: _Waiting) -> None:
+        self.members = [first]
+        self.over = anyio.Event()
+
+    async def joined_by(self, waiting: _Waiting) -> None:
+        """Wait until it is over, though cancelled: who is hears of it at the next occasion, as after any shield.
+
+        A scope for each who waits would cost more than the waiting.
+        """
+        self.members.append(waiting)
+        try:
+            await self.over.wait()
+        except anyio.get_cancelled_exc_class():
+            with anyio.CancelScope(shield=True):
+                await self.over.wait()
 
 
 class SqliteLedger:
@@ -46,13 +71,15 @@ class SqliteLedger:
         fallbacks: Sequence[Path],
     ) -> None:
         self._path = path
+        self._check = opening.Check(path)
         self._fallbacks = fallbacks
         self._file = opening.identity(path)
         self._connection = connection
         self._now = now
         self._blocking = blocking
         self._turn = anyio.Lock()
-        self._waiting: list[_Waiting] = []
+        self._gathering: _Batch | None = None
+        self._had_company = False
         self._strain: LedgerError | None = None
         self._broken = False
 
@@ -65,11 +92,13 @@ class SqliteLedger:
         blocking: Blocking,
         fallbacks: Sequence[Path] = (),
         mounts: Path = home.MOUNTS,
+        unchecked: bool = False,
     ) -> Self:
         """Open the ledger, or make it, readable by its owner only and synced with its folder.
 
         What an earlier run rescued, here or into one of the folders ``fallbacks``, is brought home first. Raises
-        LedgerError for a file that is foreign, newer, damaged or far away; nothing is changed then.
+        LedgerError for a file that is foreign, newer, damaged or far away; nothing is changed then. ``unchecked``: the
+        file may be read while it is checked; ``sound`` waits for that, and so does whatever writes.
         """
         with reading.translated(path):
             remote = home.remote_file_system(path.parent.absolute(), mounts)
@@ -77,17 +106,24 @@ class SqliteLedger:
                 raise LedgerError(f"a ledger needs a local disk, and this is {remote}")
             if not path.exists():
                 opening.create(path)
-            connection = opening.connect(path, opening.checked)
+            connection = opening.connect(path, schema.migrate)
         ledger = cls(path, connection, now, blocking, fallbacks)
         try:
+            if not unchecked:
+                ledger._check.passed()
             ledger._bring_home()
         except BaseException:
-            connection.close()
+            ledger.close()
             raise
         return ledger
 
     def close(self) -> None:
+        self._check.stop()
         self._connection.close()
+
+    async def sound(self) -> None:
+        """Return when the whole file has been checked. Raises LedgerError for one that is damaged."""
+        await self._blocking(self._check.passed)
 
     async def enrol(
         self,
@@ -109,29 +145,25 @@ class SqliteLedger:
         await self._transaction(lambda: self._remember(settings))
 
     async def record(self, job: Job, event: Event) -> Job:
-        after = apply(job, event)
+        waiting = _Waiting(job, event, apply(job, event))
         if self._strain is not None and isinstance(event, Intended):
             raise self._strain
-        waiting = _Waiting(job, event)
-        self._waiting.append(waiting)
-        with anyio.CancelScope(shield=True):
-            async with self._turn:
-                if not waiting.done:
-                    await self._commit_waiting()
+        if self._gathering is None:
+            await self._gather(waiting)
+        else:
+            await self._gathering.joined_by(waiting)
         if waiting.error is not None:
             raise waiting.error
         if self._strain is not None:
             raise self._strain
-        return after
+        return waiting.after
 
     async def claimed(self, ids: Collection[str]) -> Collection[str]:
-        query = "SELECT video_id FROM claims WHERE video_id IN (SELECT value FROM json_each(?))"
-        call = partial(self._connection.execute, query, (canonical_json(list(ids)),))
-        rows: list[tuple[str]] = []
+        found: Collection[str] = ()
         with anyio.CancelScope(shield=True):
             async with self._turn:
-                rows = await self._guarded(lambda: call().fetchall())
-        return {video_id for (video_id,) in rows}
+                found = await self._guarded(partial(reading.claimed, self._connection, ids))
+        return found
 
     async def jobs(self, states: Collection[State]) -> AsyncGenerator[Job, None]:
         after: int | None = 0
@@ -142,8 +174,21 @@ class SqliteLedger:
             for job in rows:
                 yield job
 
-    async def _commit_waiting(self) -> None:
-        batch, self._waiting = self._waiting, []
+    async def _gather(self, first: _Waiting) -> None:
+        """Begin a batch, and commit it at its turn, with whoever came until then."""
+        batch = self._gathering = _Batch(first)
+        try:
+            with anyio.CancelScope(shield=True):
+                async with self._turn:
+                    for _ in range(_TURNS if self._had_company else 0):
+                        await anyio.lowlevel.checkpoint()
+                    self._gathering = None
+                    self._had_company = len(batch.members) > 1
+                    await self._commit(batch.members)
+        finally:
+            batch.over.set()
+
+    async def _commit(self, batch: Sequence[_Waiting]) -> None:
         try:
             await self._guarded(lambda: self._write(batch))
         except LedgerError as failed:
@@ -152,13 +197,10 @@ class SqliteLedger:
             for waiting in batch:
                 waiting.error = waiting.error or LedgerError(f"{self._path}: not recorded: {error!r}")
             raise
-        finally:
-            for waiting in batch:
-                waiting.done = True
 
     async def _transaction(self, work: Callable[[], None]) -> None:
         def committed() -> None:
-            self._connection.execute("BEGIN IMMEDIATE")
+            self._begin()
             work()
             self._connection.execute("COMMIT")
 
@@ -180,13 +222,17 @@ class SqliteLedger:
             self._broken = True
             raise
 
+    def _begin(self) -> None:
+        self._check.passed()  # a damaged file is not written
+        self._connection.execute("BEGIN IMMEDIATE")
+
     def _write(self, batch: Iterable[_Waiting]) -> None:
         if opening.identity(self._path) != self._file:
             raise LedgerError("the ledger was moved or deleted while it was in use")
-        self._connection.execute("BEGIN IMMEDIATE")
+        self._begin()
         for waiting in batch:
             try:
-                self._update(waiting.job, waiting.event)
+                self._update(waiting.job, waiting.event, waiting.after)
             except (DuplicateVideo, BudgetReached) as error:
                 waiting.error = error
         self._connection.execute("COMMIT")
@@ -216,18 +262,18 @@ class SqliteLedger:
         if opening.identity(self._path) != self._file:
             raise LedgerError("the ledger was moved or deleted while it was in use")
         self._connection = opening.connect(self._path, schema.check)
-        self._connection.execute("BEGIN IMMEDIATE")
+        self._begin()
         for waiting in batch:
-            job, event = waiting.job, waiting.event
+            event, after = waiting.event, waiting.after
             waiting.error = None
-            there = self._stands(apply(job, event))
+            there = self._stands(after)
             if isinstance(event, Intended):
                 if there:
-                    failure = Failure(FailureKind.NOT_SENT, "the ledger failed before it was sent")
-                    self._update(apply(job, event), Returned(failure=failure))
+                    back = Returned(failure=Failure(FailureKind.NOT_SENT, "the ledger failed before it was sent"))
+                    self._update(after, back, apply(after, back))
             elif not there:
                 try:
-                    self._update(job, event)
+                    self._update(waiting.job, event, after)
                 except DuplicateVideo as error:
                     waiting.error = error
         self._connection.execute("COMMIT")
@@ -246,7 +292,7 @@ class SqliteLedger:
                     if not ours:
                         continue
                     raise LedgerError(f"{path} may hold paid ids, and cannot be read: {error.strerror}") from error
-                self._connection.execute("BEGIN IMMEDIATE")
+                self._begin()
                 homes = [self._bring_home_one(line) for line in lines]
                 self._connection.execute("COMMIT")
                 strange = [line for line, home in zip(lines, homes, strict=True) if home is None]
@@ -278,64 +324,25 @@ class SqliteLedger:
         for event in (Accepted(**known), Adopted(**known, by="the rescue file")):
             if type(event) in TRANSITIONS[job.state]:
                 with suppress(DuplicateVideo):
-                    self._update(job, event)
+                    self._update(job, event, apply(job, event))
                     return True
         return False
 
-    def _update(self, job: Job, event: Event) -> None:
-        after = apply(job, event)
-        changed = CHANGES[type(event)]
-        values = [to_column(name, getattr(after, name)) for name in changed]
-        try:
-            row = self._connection.execute(
-                _UPDATE[type(event)],
-                (*values, after.state, job.name, job.request_hash, job.state, job.attempt),
-            ).fetchone()
-        except sqlite3.IntegrityError as error:
-            if "video_id" in str(error):
-                raise DuplicateVideo(after.video_id) from error
-            if "budget" in str(error):
-                raise BudgetReached(job.name) from error
-            raise
-        if row is None:
-            raise LedgerError(f"{job.name} is not as this run left it: another program has written the ledger")
-        self._connection.execute(
-            "INSERT INTO events (job, at, kind, state, data, raw) VALUES (?, ?, ?, ?, ?, ?)",
-            (row[0], self._now(), type(event).__name__.lower(), after.state, event_data(event), event.raw),
-        )
+    def _update(self, job: Job, event: Event, after: Job) -> None:
+        moves.write(self._connection, job, event, after, self._now())
 
     def _enrol(
         self, specs: Sequence[Spec], settings: Mapping[str, Any], budget: tuple[float | None, int | None]
     ) -> None:
-        execute = self._connection.execute
-        execute("CREATE TEMP TABLE asked (name TEXT, request_hash TEXT, PRIMARY KEY (name, request_hash))")
-        for spec in specs:
-            job = Job.planned(spec)
-            execute("INSERT INTO asked VALUES (?, ?)", (job.name, job.request_hash))
-            execute(_ENROL, tuple(to_column(name, getattr(job, name)) for name in COLUMNS))
-        missing = "(name, request_hash) NOT IN (SELECT name, request_hash FROM asked)"
-        execute(f"DELETE FROM jobs WHERE attempt = 0 AND {missing}")  # noqa: S608  # no input in it
-        execute(f"UPDATE jobs SET orphaned = {missing}")  # noqa: S608
-        execute("DROP TABLE asked")
-        execute("UPDATE account SET max_cost = ?, max_videos = ?", budget)
+        enrolling.enrol(self._connection, specs)
+        self._connection.execute("UPDATE account SET max_cost = ?, max_videos = ?", budget)
         self._remember(settings)
 
     def _remember(self, settings: Mapping[str, Any]) -> None:
-        for key, value in settings.items():
-            query = "INSERT OR REPLACE INTO settings VALUES (?, ?)"
-            self._connection.execute(query, (key, canonical_json(value)))
+        rows = [(key, canonical_json(value)) for key, value in settings.items()]
+        self._connection.executemany("INSERT OR REPLACE INTO settings VALUES (?, ?)", rows)
 
 
 _FIND = f"SELECT {', '.join(COLUMNS)} FROM jobs WHERE name = ? AND request_hash = ?"  # noqa: S608  # our own names
 _FIND_KEY = f"SELECT {', '.join(COLUMNS)} FROM jobs WHERE idempotency_key = ?"  # noqa: S608
 _FIND_EARLIER = "SELECT 1 FROM events WHERE kind = 'intended' AND json_extract(data, '$.idempotency_key') = ? LIMIT 1"
-_UPDATE = {
-    event: f"UPDATE jobs SET {''.join(f'{name} = ?, ' for name in changed)}state = ?"  # noqa: S608  # our own names
-    " WHERE name = ? AND request_hash = ? AND state = ? AND attempt = ? RETURNING id"
-    for event, changed in CHANGES.items()
-}
-# What was never sent is as the manifest says now; what was sent keeps the request and the file name it has.
-_ENROL = f"""INSERT INTO jobs ({", ".join(COLUMNS)}) VALUES ({", ".join("?" * len(COLUMNS))})
-    ON CONFLICT (name, request_hash) DO UPDATE SET tags = excluded.tags, metadata = excluded.metadata,
-    request = CASE attempt WHEN 0 THEN excluded.request ELSE request END,
-    output = CASE attempt WHEN 0 THEN excluded.output ELSE output END"""  # noqa: S608  # our own names

@@ -113,7 +113,7 @@ def _facts(account: Account, picked: int) -> str:
     film = sum(float(job.request.get("seconds") or 0) for job in done if _is_number(job.request.get("seconds")))
     if film:
         facts.append(("Footage", duration(film), f"{_size(sum(job.bytes or 0 for job in done))} on disk"))
-    orphans = len(jobs) - len(asked)
+    orphans = sum(status.sums.orphaned.values())
     if orphans:
         facts.append(("Orphaned", str(orphans), "not in the manifest"))
     return "".join(

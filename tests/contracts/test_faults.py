@@ -235,7 +235,7 @@ def test_a_backup_is_not_run_in_the_place_of_what_came_after_it(
         lambda data: b"",
         lambda data: data[: len(data) // 2],
         lambda data: data.replace(b"city#1", b"ciTy#1", 1),
-        lambda data: data.replace(b"'planned', 'submitting'", b"'planned', 'SUBMITTING'"),
+        lambda data: data.replace(b"'planned' OR state = 'submitting'", b"'planned' OR state = 'SUBMITTING'"),
     ],
     ids=["garbage", "empty", "cut", "a job's name", "a rule"],
 )

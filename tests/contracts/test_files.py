@@ -179,3 +179,24 @@ def test_every_key_of_the_manifest_is_described() -> None:
 
 def test_the_example_manifests_are_found() -> None:
     assert shipped.manifests_dir().is_dir()
+
+
+def test_what_is_there_twice_among_many_is_said_at_both_places(tmp_path: Path) -> None:
+    rows = [{"key": f"k{number}", "prompt": f"Scene {number}"} for number in range(1400)]
+    rows[1250]["prompt"], rows[1300]["prompt"] = "Scene 7", "Scene 600"
+    path, table = tmp_path / "m.yaml", tmp_path / "t.jsonl"
+    path.write_text(f'{HEAD}jobs:\n  - id: "{{{{ row.key }}}}"\n    from: t.jsonl\n')
+    table.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    loaded = files.load(path, variables={})
+    assert [spec.request["prompt"] for spec in loaded.specs] == [row["prompt"] for row in rows]
+    assert [loaded.specs[number].origin for number in (0, 700, 1399)] == [f"{table}:{n}:1" for n in (1, 701, 1400)]
+    told = [(problem.line, problem.message) for problem in loaded.warnings]
+    assert told == [
+        (1251, f"k1250 is the same request as k7 at {table}:8:1: both are paid for"),
+        (1301, f"k1300 is the same request as k600 at {table}:601:1: both are paid for"),
+    ]
+    rows[1390]["key"] = "K3"
+    table.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    (found,) = (problem for problem in problems(path) if problem.severity == "error")
+    assert (found.rule, found.line) == ("duplicate-id", 1391)
+    assert f'the id "K3" is already used at {table}:4:1' in found.message

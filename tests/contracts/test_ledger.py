@@ -142,6 +142,36 @@ async def test_a_record_that_was_begun_is_finished_though_its_task_is_cancelled(
     assert (await everything(ledger))[0].state is State.SUBMITTING
 
 
+async def test_who_waits_for_anothers_commit_has_his_own_on_disk_though_cancelled(tmp_path: Path) -> None:
+    """And goes on as after any shield: what is recorded was recorded, and the next wait ends him."""
+    wrote = anyio.Event()
+
+    async def slowly(call: Callable[[], Any]) -> Any:
+        wrote.set()
+        await anyio.sleep(0.05)
+        return call()
+
+    told: list[Job] = []
+
+    async def record(job: Job, scope: anyio.CancelScope) -> None:
+        with scope:
+            told.append(await ledger.record(job, intended()))
+            await anyio.sleep_forever()
+
+    with closing(SqliteLedger.create_or_open(tmp_path / "ledger.db", now=lambda: 7.0, blocking=slowly)) as ledger:
+        await ledger.enrol([spec(number) for number in range(5)], settings={})
+        jobs, wrote = await everything(ledger), anyio.Event()
+        scopes = [anyio.CancelScope() for _ in jobs]
+        async with anyio.create_task_group() as group:
+            for job, scope in zip(jobs, scopes, strict=True):
+                group.start_soon(record, job, scope)
+            await wrote.wait()
+            for scope in scopes:
+                scope.cancel()
+        assert {job.state for job in told} == {State.SUBMITTING}
+        assert sorted(told, key=lambda job: job.name) == await everything(ledger)
+
+
 async def everything_shielded(ledger: SqliteLedger) -> list[Job]:
     with anyio.CancelScope(shield=True):
         return await everything(ledger)

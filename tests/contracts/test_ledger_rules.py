@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from random import Random
 
+import anyio
 import pytest
 
 from pipeline.blocking import inline
@@ -57,8 +58,8 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-def opened(path: Path) -> SqliteLedger:
-    return SqliteLedger.create_or_open(path, now=lambda: 5.0, blocking=inline)
+def opened(path: Path, *, unchecked: bool = False) -> SqliteLedger:
+    return SqliteLedger.create_or_open(path, now=lambda: 5.0, blocking=inline, unchecked=unchecked)
 
 
 def spec(number: int) -> Spec:
@@ -210,6 +211,39 @@ async def test_a_ledger_of_the_first_format_is_lifted(tmp_path: Path) -> None:
         assert [job async for job in ledger.jobs({State.DONE})] == [picked]
 
 
+async def test_a_ledger_of_the_fifth_format_is_lifted_with_all_that_it_knows(tmp_path: Path) -> None:
+    """Its table of jobs is made anew, and what else there is belongs to the same ones."""
+    whole, old = tmp_path / "ledger.db", tmp_path / "old.db"
+    await after(whole, INTENDED, ACCEPTED)
+    tables = ("settings", "jobs", "events", "claims", "account")
+    with closing(sqlite3.connect(old, isolation_level=None)) as connection:
+        connection.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
+        for migration in schema.MIGRATIONS[:5]:
+            migration(connection)
+        connection.execute("PRAGMA user_version = 5")
+        connection.execute("DELETE FROM account")
+        connection.execute("ATTACH ? AS whole", (str(whole),))
+        for table in tables:
+            connection.execute(f"INSERT INTO {table} SELECT * FROM whole.{table}")
+    with closing(opened(old)) as ledger:
+        assert [job async for job in ledger.jobs(tuple(State))] == [await _only(whole)]
+        await ledger.enrol([spec(1), spec(2)], settings={})
+        [other] = [job async for job in ledger.jobs({State.PLANNED})]
+        other = await told(ledger, other, INTENDED)
+        with pytest.raises(DuplicateVideo):
+            await told(ledger, other, ACCEPTED)
+    with closing(sqlite3.connect(old)) as connection:
+        assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+        [(state,)] = connection.execute("SELECT state FROM jobs JOIN claims ON job = jobs.id").fetchall()
+        assert state == State.SUBMITTED
+
+
+async def _only(path: Path) -> Job:
+    with closing(opened(path)) as ledger:
+        [job] = [job async for job in ledger.jobs(tuple(State))]
+        return job
+
+
 _FIRST_COLUMNS = [name for name in COLUMNS if name not in {"approvals", "sunk", "picked"}]
 
 
@@ -249,33 +283,81 @@ def _garbage(path: Path, rng: Random) -> None:
     path.write_bytes(data)
 
 
+def _twelve_sent(path: Path) -> None:
+    async def send() -> None:
+        with closing(opened(path)) as ledger:
+            await ledger.enrol(TWELVE, settings={"name": "n"})
+            for job in [job async for job in ledger.jobs({State.PLANNED})]:
+                await told(ledger, job, INTENDED, Accepted(video_id=job.name, status="queued", submitted_at=2.0))
+
+    anyio.run(send)
+
+
+TWELVE = [spec(number) for number in range(12)]
+
+
+@pytest.mark.parametrize("meanwhile", [False, True], ids=["checked first", "read meanwhile"])
 @pytest.mark.parametrize("harm", [_flip, _cut, _garbage])
-async def test_a_damaged_ledger_never_lets_a_paid_job_look_unpaid(
-    tmp_path: Path, harm: Callable[[Path, Random], None]
+def test_a_damaged_ledger_never_lets_a_paid_job_look_unpaid(
+    tmp_path: Path, harm: Callable[[Path, Random], None], meanwhile: bool
 ) -> None:
-    """Whatever happened to the file: it is refused, or every job that was sent is still known as sent."""
+    """Whatever happened to the file: it is refused, as it is, or every job that was sent is still known as sent."""
     whole = tmp_path / "ledger.db"
-    with closing(opened(whole)) as ledger:
-        await ledger.enrol([spec(number) for number in range(12)], settings={"name": "n"})
-        jobs = [job async for job in ledger.jobs({State.PLANNED})]
-        for job in jobs:
-            await told(ledger, job, INTENDED, Accepted(video_id=job.name, status="queued", submitted_at=2.0))
-    sent = {(job.name, job.request_hash) for job in jobs}
+    _twelve_sent(whole)
+    sent = {(spec.name, spec.request_hash) for spec in TWELVE}
+
+    async def enrol(path: Path) -> None:
+        with closing(opened(path, unchecked=meanwhile)) as ledger:
+            with contextlib.suppress(LedgerError):
+                [job async for job in ledger.jobs(set(State))]
+            await ledger.enrol(TWELVE, settings={"name": "n"})
+            assert {(job.name, job.request_hash) async for job in ledger.jobs({State.SUBMITTED})} >= sent
+
     rng, refused = Random(3), 0
-    for number in range(150):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        shutil.copy(whole, folder / "ledger.db")
-        harm(folder / "ledger.db", rng)
+    for number in range(50 if meanwhile else 150):
+        path = tmp_path / str(number) / "ledger.db"
+        path.parent.mkdir()
+        shutil.copy(whole, path)
+        harm(path, rng)
+        harmed = path.read_bytes()
         try:
-            with closing(opened(folder / "ledger.db")) as ledger:
-                known = {(job.name, job.request_hash) async for job in ledger.jobs(set(State) - {State.PLANNED})}
-            assert sent <= known
+            anyio.run(enrol, path)
         except LedgerError:
             refused += 1
+            assert path.read_bytes() == harmed
         with contextlib.suppress(OSError):
-            (folder / "ledger.ballast").unlink()
-    assert refused > 10, "the harm did reach the file"
+            (path.parent / "ledger.ballast").unlink()
+    assert refused > 3, "the harm did reach the file"
+
+
+def test_a_ledger_that_is_read_while_it_is_checked_is_not_written_before(tmp_path: Path) -> None:
+    """One letter of a name in an index: the rows are as they were, and the job would look new to an enrolment."""
+    path = tmp_path / "ledger.db"
+    _twelve_sent(path)
+    data = path.read_bytes()
+    name, request_hash = TWELVE[5].name, TWELVE[5].request_hash
+    entry = f"{name}{request_hash}".encode()
+    at = [place for place in range(len(data)) if data.startswith(entry, place)]
+    [in_index] = [place for place in at if not data[place + len(entry) :].startswith(b"{")]
+    harmed = data[:in_index] + bytes([data[in_index] ^ 1]) + data[in_index + 1 :]
+    path.write_bytes(harmed)
+
+    async def run() -> None:
+        with closing(opened(path, unchecked=True)) as ledger:
+            jobs = [job async for job in ledger.jobs(set(State))]
+            assert {job.name for job in jobs} == {spec.name for spec in TWELVE}
+            with pytest.raises(LedgerError, match="damaged"):
+                await ledger.record(jobs[0], Completed(status="completed", expires_at=None))
+        with closing(opened(path, unchecked=True)) as ledger:
+            with pytest.raises(LedgerError, match="damaged"):
+                await ledger.sound()
+            with pytest.raises(LedgerError, match="damaged"):
+                await ledger.enrol(TWELVE, settings={})
+
+    anyio.run(run)
+    assert path.read_bytes() == harmed
+    with pytest.raises(LedgerError, match="damaged"):
+        opened(path)
 
 
 def test_status_reads_a_ledger_of_the_first_format(tmp_path: Path) -> None:

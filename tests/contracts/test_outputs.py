@@ -114,6 +114,45 @@ def test_a_part_that_was_changed_or_is_gone_is_not_published(outputs: Outputs, t
     assert isinstance(outputs.place(job), NoFile)
 
 
+def _overwritten(part: Path, clip: bytes) -> None:
+    before = part.stat()
+    with part.open("r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        file.write(bytes([clip[-1] ^ 1]))
+    # By a second, as the kernel's clock for files may be slow to go on.
+    os.utime(part, ns=(before.st_atime_ns, before.st_mtime_ns + 10**9))
+
+
+def _replaced(part: Path, clip: bytes) -> None:
+    other = part.with_name("other")
+    other.write_bytes(clip[:-1] + bytes([clip[-1] ^ 1]))
+    os.utime(other, ns=(part.stat().st_atime_ns, part.stat().st_mtime_ns))
+    other.replace(part)
+
+
+def _copied(part: Path, clip: bytes) -> None:
+    part.unlink()
+    part.write_bytes(clip)
+
+
+def _left(part: Path, clip: bytes) -> None: ...
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["by the process that sealed it", "by another"])
+@pytest.mark.parametrize(
+    ("change", "whole"), [(_left, True), (_copied, True), (_overwritten, False), (_replaced, False)]
+)
+def test_a_part_is_placed_where_its_bytes_are_those_that_were_sealed(
+    tmp_path: Path, clip: bytes, change: Callable[[Path, bytes], None], *, whole: bool, again: bool
+) -> None:
+    outputs = Outputs(tmp_path)
+    job = verified(outputs, JOB, clip)
+    change(_part(tmp_path), clip)
+    placed = (Outputs(tmp_path) if again else outputs).place(job)
+    assert isinstance(placed, Placed if whole else NoFile)
+    assert (tmp_path / "videos/sub/city-t1.mp4").exists() == whole
+
+
 def test_a_planted_link_is_neither_written_through_nor_published_over(
     outputs: Outputs, tmp_path: Path, clip: bytes
 ) -> None:
@@ -160,7 +199,7 @@ def test_a_folder_that_cannot_hold_videos_is_noticed_before_anything_is_spent(tm
         outputs.probe()
 
 
-def test_a_part_file_is_never_written_through_a_link(outputs: Outputs, tmp_path: Path) -> None:
+def test_a_part_file_is_never_written_through_a_link(outputs: Outputs, tmp_path: Path, clip: bytes) -> None:
     """Though somebody puts one there in the last instant, after what lay there was removed."""
     victim = tmp_path / "precious"
     victim.write_bytes(b"precious")
@@ -172,6 +211,7 @@ def test_a_part_file_is_never_written_through_a_link(outputs: Outputs, tmp_path:
             if name == "unlink" and path.suffix == ".part":
                 path.symlink_to(victim)
 
+    fetch(outputs, JOB, clip)  # left by a run that died
     with watched(tmp_path, plants), pytest.raises(StorageError):
-        outputs.part(JOB)
+        fetch(outputs, JOB, clip)
     assert victim.read_bytes() == b"precious"

@@ -116,7 +116,8 @@ async def on_a_port(service: VideoService) -> AsyncIterator[httpx.AsyncClient]:
     async with anyio.create_task_group() as group:
         group.start_soon(partial(serve, application(service), port=0, started=started))
         await listening.wait()
-        async with httpx.AsyncClient(base_url=addresses[0], verify=False, trust_env=False) as client:
+        # A picture takes a second of processor time, which other tests want too.
+        async with httpx.AsyncClient(base_url=addresses[0], verify=False, trust_env=False, timeout=60) as client:
             yield client
         group.cancel_scope.cancel()
 

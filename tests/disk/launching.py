@@ -51,7 +51,7 @@ class Landed:
 def landed(launches: Sequence[Launch]) -> list[Landed]:
     """Carry out all launches and return how they ended, in their order."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["disk.launching", "pipeline.cli"])
+    context.set_forkserver_preload(["disk.launching", "pipeline.campaigns", "pipeline.keeping"])
     waiting, ends = list(launches), dict[Path, Landed]()
     running = dict[Any, tuple[Any, Launch]]()
     while waiting or running:

@@ -6,7 +6,6 @@ power, so its file can be set back to what it was at any instant.
 
 import json
 import sqlite3
-import ssl
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -16,10 +15,8 @@ from itertools import count
 from pathlib import Path
 from random import Random
 from typing import TypeVar
-from unittest import mock
 
 import anyio
-import httpx
 import trio.testing
 from disk.platter import Content
 from disk.platter import State as OnDisk
@@ -97,12 +94,6 @@ def _shelf() -> _Shelf:
     return _Shelf()
 
 
-@cache
-def _ssl_context(**_: object) -> ssl.SSLContext:
-    """One for all worlds: to make one takes longer than a run, and none is ever used."""
-    return ssl.create_default_context()
-
-
 @contextmanager
 def world_in(folder: Path, server: Path, *, keys: bool = True, later: float = 0) -> Iterator[World]:
     """Give a world with its campaign in the folder, so many seconds ``later`` than the first one.
@@ -114,15 +105,12 @@ def world_in(folder: Path, server: Path, *, keys: bool = True, later: float = 0)
     profile = providers.profile("simulator")
     if not keys:
         profile = replace(profile, abilities=Abilities())
-    with (
-        mock.patch.object(httpx, "create_ssl_context", _ssl_context),
-        open_simulator(
-            path=server,
-            request_schema=shipped.schema("sora-request"),
-            now=lambda: now() + later,
-            footage=lambda store: StockFootage(_shelf()),
-        ) as service,
-    ):
+    with open_simulator(
+        path=server,
+        request_schema=shipped.schema("sora-request"),
+        now=lambda: now() + later,
+        footage=lambda store: StockFootage(_shelf()),
+    ) as service:
         yield World(folder, service, application(service), profile, rng=Random(next(_seeds)), clock_error=later)
 
 

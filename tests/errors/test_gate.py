@@ -10,7 +10,7 @@ from pipeline.classes import Asked, classify
 from pipeline.jobs import Failure, FailureKind
 from pipeline.videos import Status, parse_video
 
-CASES: list[dict[str, Any]] = yaml.safe_load(Path(__file__).with_name("cases.yaml").read_text("utf-8"))
+CASES: list[dict[str, Any]] = yaml.load(Path(__file__).with_name("cases.yaml").read_text("utf-8"), yaml.CSafeLoader)
 
 #: Classes that no answer has: what never left, and what is ours.
 SILENT = {FailureKind.NOT_SENT, FailureKind.STUCK, FailureKind.ABANDONED}

@@ -60,9 +60,9 @@ FAILPOINTS = {
     "adoption-written": _after("Adopted"),
     "status-read": Failpoint("pipeline.decisions:_seen", "call"),
     "completion-written": _after("Completed"),
-    "part-growing": Failpoint("pipeline.outputs:Part.write", "return", caller="pipeline.steps:_keep"),
-    "part-whole": Failpoint("pipeline.outputs:Part.seal", "call"),
-    "part-synced": Failpoint("pipeline.outputs:Part.sync", "return", caller="pipeline.outputs:Part.seal"),
+    "part-growing": Failpoint("pipeline.parts:Part.write", "return", caller="pipeline.steps:_keep"),
+    "part-whole": Failpoint("pipeline.parts:Part.flush", "return", caller="pipeline.parts:Part.seal"),
+    "part-synced": Failpoint("pipeline.parts:Part.sync", "return", caller="pipeline.parts:Part.seal"),
     "verified-written": _after("Verified"),
     "linked": Failpoint("pipeline.outputs:_link", "return", caller="pipeline.outputs:Outputs.place"),
     "placed": Failpoint("pipeline.outputs:Outputs._placed", "return", caller="pipeline.outputs:Outputs.place"),
@@ -148,7 +148,8 @@ def main(asked: str, *arguments: str) -> int:
             for failpoint in FAILPOINTS.values():
                 check(failpoint)
             return 0
-        from pipeline.cli import main as command  # noqa: PLC0415  # imported before the line is waited for
+        importlib.import_module("pipeline.campaigns")  # before the line is waited for
+        from pipeline.cli import main as command  # noqa: PLC0415
 
         if asked == "-":
             sys.stdout.write("ready\n")

@@ -52,10 +52,10 @@ def test_a_failpoint_names_what_is_in_the_code(name: str) -> None:
     "failpoint",
     [
         Failpoint("pipeline.nowhere:anything", "call"),
-        Failpoint("pipeline.outputs:Part.nothing", "call"),
-        Failpoint("pipeline.outputs:Part.sync", "return", caller="pipeline.outputs:Part.nothing"),
+        Failpoint("pipeline.parts:Part.nothing", "call"),
+        Failpoint("pipeline.parts:Part.sync", "return", caller="pipeline.parts:Part.nothing"),
         Failpoint("pipeline.ledger.store:SqliteLedger._write", "return", event="Nothing"),
-        Failpoint("pipeline.outputs:Part.sync", "return", event="Intended"),
+        Failpoint("pipeline.parts:Part.sync", "return", event="Intended"),
     ],
     ids=["module", "function", "caller", "event", "variable"],
 )

@@ -49,17 +49,32 @@ ENVIRONMENT = {
 }
 
 
+#: Nobody waits for a second between two questions here: what is tried is the command, and its server is quick.
+POLL = "poll: { first: 0.1, interval: 0.1, slowest: 0.3 }"
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
+    """A manifest and its table, and a configuration in which two of the shipped profiles ask more often."""
+    profiles = tmp_path / "config" / "callsheet" / "profiles"
+    profiles.mkdir(parents=True)
+    for name in ("simulator", "znapai"):
+        text, polls = re.subn("^poll: .*$", POLL, shipped.profile_text(name).decode(), flags=re.MULTILINE)
+        assert polls == 1
+        (profiles / f"{name}.yaml").write_text(text)
     (tmp_path / "trip.yaml").write_text(MANIFEST)
     (tmp_path / "prompts.txt").write_text("".join(f"Prompt number {number}\n" for number in range(8)))
     return tmp_path
 
 
+def around(folder: Path) -> dict[str, str]:
+    return ENVIRONMENT | {"XDG_CONFIG_HOME": str(folder / "config")}
+
+
 @pytest.fixture
 def cli(folder: Path, warm: Warm) -> Cli:
     def call(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        return warm.call(arguments, folder=folder, environment=ENVIRONMENT | environment)
+        return warm.call(arguments, folder=folder, environment=around(folder) | environment)
 
     return call
 
@@ -68,7 +83,7 @@ def start(folder: Path, *arguments: str, **environment: str) -> subprocess.Popen
     return subprocess.Popen(
         [sys.executable, "-m", "pipeline", *arguments],
         cwd=folder,
-        env=ENVIRONMENT | environment,
+        env=around(folder) | environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -433,7 +448,7 @@ def test_streams_that_are_closed_or_full_cause_no_traceback(folder: Path, server
     codes = {}
     for verb in ("plan", f"run --base-url {server}"):
         command = f"{sys.executable} -m pipeline {verb} trip.yaml --json {redirection}"
-        ended = subprocess.run(["sh", "-c", command], cwd=folder, env=ENVIRONMENT, capture_output=True, timeout=60)
+        ended = subprocess.run(["sh", "-c", command], cwd=folder, env=around(folder), capture_output=True, timeout=60)
         assert b"Traceback" not in ended.stderr + ended.stdout
         codes[verb[:4]] = ended.returncode
     cannot_answer = redirection == ">/dev/full"
@@ -526,7 +541,7 @@ def on_a_terminal(folder: Path, *arguments: str, answer: str = "", **environment
     process = subprocess.Popen(
         [sys.executable, "-m", "pipeline", *arguments],
         cwd=folder,
-        env=ENVIRONMENT | {"TERM": "xterm-256color", "COLUMNS": "100", "LINES": "30"} | environment,
+        env=around(folder) | {"TERM": "xterm-256color", "COLUMNS": "100", "LINES": "30"} | environment,
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,

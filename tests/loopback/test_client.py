@@ -6,7 +6,7 @@ import hashlib
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -256,8 +256,12 @@ async def test_a_poll_learns_something_or_nothing(reply: bytes | None, kind: typ
 
 async def download(url: str) -> tuple[object, bytes]:
     received: list[bytes] = []
+
+    async def keep(chunk: bytes) -> None:
+        received.append(chunk)
+
     async with client(url) as opened:
-        outcome = await opened.download("v", received.append, most=1 << 20)
+        outcome = await opened.download("v", keep, most=1 << 20)
     return outcome, b"".join(received)
 
 
@@ -326,8 +330,8 @@ async def test_a_redirect_in_a_circle_ends() -> None:
     assert isinstance(outcome, Silence)
 
 
-def raising(error: Exception) -> Callable[[bytes], None]:
-    def write(_: bytes) -> None:
+def raising(error: Exception) -> Callable[[bytes], Awaitable[None]]:
+    async def write(_: bytes) -> None:
         raise error
 
     return write

@@ -21,9 +21,13 @@ def anyio_backend(request: pytest.FixtureRequest) -> str:
 
 async def fetched(server: Server, content: Content) -> tuple[object, bytes]:
     received: list[bytes] = []
+
+    async def keep(chunk: bytes) -> None:
+        received.append(chunk)
+
     key, profile = find_key(Auth("bearer", ("K",)), {"K": KEY}), replace(PROFILE, content=content)
     async with VideosClient(server.url, profile=profile, key=key, downloads=2) as client:
-        outcome = await client.download("v", received.append, most=1 << 20)
+        outcome = await client.download("v", keep, most=1 << 20)
     return outcome, b"".join(received)
 
 

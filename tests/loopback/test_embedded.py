@@ -14,7 +14,7 @@ import anyio.from_thread
 import pytest
 from gateway import PLAIN, Answer, Bill, Gateway, gateway, plain, simulator
 
-from pipeline import commands, reporting, selecting
+from pipeline import commands, reporting, selecting, watching
 from pipeline.blocking import Left, checkpoint, in_a_thread
 from pipeline.delivery import Wanted, export
 from pipeline.errors import UsageError
@@ -74,7 +74,7 @@ async def test_a_run_that_is_cancelled_loses_no_answer_and_the_next_one_goes_on(
     server.meddle = slowly
     await cancelled_at(event, options)
     sent, bill = [one for one in server.seen if one[0] == "POST"], Bill(tmp_path / "bill.db")
-    found = await commands.status(tmp_path / "outputs/trip", options)
+    found = await watching.status(tmp_path / "outputs/trip", options)
     assert 0 < len(sent) == len(bill) < 8
     assert sum(job.video_id is not None for job in found.jobs) == len(bill), "every answer is on record"
     assert not any(job.state in DOUBTFUL for job in found.jobs)
@@ -122,7 +122,7 @@ async def test_what_a_listener_raises_loses_no_answer_and_is_raised_when_all_is_
     with pytest.raises(type(error)):
         await commands.run(cleared, progress=Raising(at, error))
     bill = Bill(tmp_path / "bill.db")
-    found = await commands.status(tmp_path / "outputs/trip", options)
+    found = await watching.status(tmp_path / "outputs/trip", options)
     assert sum(job.video_id is not None for job in found.jobs) == len(bill)
     assert not any(job.state in DOUBTFUL for job in found.jobs)
     if at != "beat":

@@ -14,7 +14,7 @@ from pipeline.client import UNTRUSTED, VideosClient
 from pipeline.credential import find_key
 from pipeline.errors import UsageError
 from pipeline.evidence import Acceptance, Ambiguity, NotSent, PostOutcome, Refusal
-from pipeline.network import Network
+from pipeline.network import DIRECT, Network
 from pipeline.profile import Auth
 
 for module in ("av", "PIL", "starlette", "uvicorn", "python_multipart"):
@@ -71,6 +71,13 @@ def folder(tmp_path: Path) -> Path:
 def server(tmp_path: Path) -> Iterator[str]:
     with simulator(tmp_path / "bill.db") as address:
         yield address
+
+
+def test_what_one_network_trusts_no_other_does(ca_file: Path) -> None:
+    known = DIRECT.trust().get_ca_certs()
+    assert len(known) > 50
+    assert len(Network(ca_file=ca_file).trust().get_ca_certs()) == len(known) + 1
+    assert DIRECT.trust().get_ca_certs() == known
 
 
 def run(folder: Path, url: str, *words: str, **environment: str) -> Ended:

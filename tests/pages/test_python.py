@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from pages.blocks import ROOT
 
-from pipeline.cli import cli
+from pipeline.cli import COMMANDS
 
 PAGE = (ROOT / "docs" / "python.md").read_text("utf-8")
 CELLS = re.findall(r"```python\n(.*?)```(?:\n\n```text\n(.*?)```)?", PAGE, re.DOTALL)
@@ -49,7 +49,7 @@ def functions(text: str) -> list[Callable[..., Any]]:
 
 def test_every_command_has_its_functions_and_all_are_typed_documented_and_async() -> None:
     named = {word for commands, _ in TABLE for word in re.findall(r"`([a-z]+)[ `]", commands)}
-    assert named == set(cli.commands)
+    assert named == set(COMMANDS)
     for _, cell in TABLE:
         for function in functions(cell):
             asynchronous = inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)

@@ -210,10 +210,9 @@ def test_foreign_text_is_shown_and_never_obeyed(live: Live, terminal: Terminal) 
 
 def test_a_beat_costs_no_look_at_all_the_jobs() -> None:
     """The jobs may be gone once the run has begun: nothing is read but the sums."""
-    found = tally(many(1000))
     before = job("x", price=2.0)
+    found = tally([*many(1000), before])
     intended = Intended(attempt=1, idempotency_key="k", base_url="u", key_fingerprint=None, price=2.0, intended_at=0.0)
-    found.enrol([before])
     between = replace(before, state=State.SUBMITTING, price=2.0, idempotency_key="k")
     found.observe(before, intended, between, 71.0)
     assert found.submits_per_minute(75.0) == 1.0

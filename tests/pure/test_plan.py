@@ -7,7 +7,8 @@ import pytest
 
 from pipeline.changes import changes
 from pipeline.jobs import Failure, FailureKind, Job, Spec, State
-from pipeline.plan import Fate, Findings, Last, Plan, Why, compare
+from pipeline.judging import Findings, compare
+from pipeline.plan import Fate, Last, Plan, Why
 
 
 def spec(name: str, prompt: str = "A city", **request: object) -> Spec:

@@ -11,7 +11,8 @@ import pytest
 from pipeline import providers
 from pipeline.errors import UsageError
 from pipeline.jobs import Failure, FailureKind, Job, Spec, State
-from pipeline.plan import Findings, Key, Last, Plan, compare
+from pipeline.judging import Findings, compare
+from pipeline.plan import Key, Last, Plan
 from pipeline.profile import Price, Profile
 from pipeline.saved import Saved, carried_on, differences, is_saved, saved_from, saved_jobs, terms, text_of
 

@@ -326,7 +326,7 @@ def test_the_number_of_values_is_bounded_exactly() -> None:
         building = _Building(Text.of("m.yaml", "a: 1"))
         building.marks.frombytes(bytes(already * building.marks.itemsize))
         building.after.frombytes(bytes(already * building.after.itemsize))
-        return [problem.rule for problem in building.document()[1]]
+        return [problem.rule for problem in building.document(b"a: 1")[1]]
 
     assert read(MAX_NODES - 3) == []
     assert read(MAX_NODES - 2) == ["too-many-nodes"]

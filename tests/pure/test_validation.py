@@ -5,7 +5,7 @@ import pytest
 from pipeline import hints
 from pipeline.sayings import Finding
 from pipeline.source import parse
-from pipeline.validation import findings, mended, problems, request_rules
+from pipeline.validation import checker, findings, mended, problems
 
 SCHEMA = {
     "type": "object",
@@ -208,7 +208,7 @@ REQUESTS = [
 
 
 def test_the_quick_check_of_requests_finds_what_the_slow_one_finds() -> None:
-    check = request_rules(REQUEST)
+    check = checker(REQUEST)
 
     def order(finding: Finding) -> str:
         return repr(finding)

@@ -176,9 +176,8 @@ async def test_an_outage_of_some_minutes_costs_some_minutes_and_nothing_else(wor
 
 
 async def test_polls_that_fail_fail_no_job(world: World) -> None:
-    world.fault(
-        "GET", "", *[answers(500), answers(502, b"<html>"), breaks(httpx.ReadTimeout("late")), answers(404)] * 5
-    )
+    silent = [answers(500), answers(502, b"<html>"), breaks(httpx.ReadTimeout("late"))]
+    world.fault("GET", "", *[*silent, answers(404)] * 2, *silent * 4)  # a server with three 404s forgets its jobs
     await world.run(TWENTY)
     assert_whole(world, 20)
 
