@@ -1,7 +1,6 @@
 """When a job is asked about: a little before any like it was ever finished, and then ever more seldom. Pure."""
 
 from collections import deque
-from math import inf
 from random import Random
 
 from pipeline.profile import PollPace
@@ -20,13 +19,11 @@ class Pace:
     """When to poll, between the profile's numbers. Seconds.
 
     ``first`` is the age at which a job is asked about first: the profile's, and later while the run sees that videos
-    take longer: nineteen in twenty were still at work then. Who is at work at ``late`` takes unlike long: half as long
-    again as nineteen in twenty of those that are over, among which the quick ones come first.
+    take longer: nineteen in twenty were still at work then.
     """
 
     def __init__(self, given: PollPace) -> None:
         self.first = given.first
-        self.late = inf
         self._given = given
         self._ages: deque[float] = deque(maxlen=RECENT)
 
@@ -46,5 +43,4 @@ class Pace:
             return  # one of an earlier run, or one that was quick: this says nothing about when to begin
         self._ages.append(self.first * 0.9 if at_work is None else at_work)
         if len(self._ages) >= LEARNED:
-            ages, few = sorted(self._ages), len(self._ages) // 20
-            self.first, self.late = max(self._given.first, ages[few]), 1.5 * ages[-1 - few]
+            self.first = max(self._given.first, sorted(self._ages)[len(self._ages) // 20])

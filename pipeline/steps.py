@@ -47,6 +47,7 @@ from pipeline.polling import Poller
 from pipeline.profile import Profile
 from pipeline.reconciliation import Reconciler
 from pipeline.retrying import LONGEST_HINT, backoff, repeated
+from pipeline.videos import Page
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,8 +231,7 @@ async def _reconcile(tools: Tools, job: Job, moment: Moment) -> LookupOutcome:
 async def _poll(tools: Tools, job: Job, moment: Moment) -> PollOutcome:
     assert job.video_id is not None  # noqa: S101  # the ledger's constraints say so too
     age = max(0.0, moment.now - (job.submitted_at or moment.now))  # the clock may have been set back
-    heed = partial(_heed_no_list, tools, moment)
-    outcome = await tools.poller.ask(job, age, again=moment.tries > 1, heed=heed)
+    outcome = await tools.poller.ask(job, age, again=moment.tries > 1, heard=partial(_heed_list, tools))
     if not isinstance(outcome, Silence):
         tools.signals.contact.heard()
         unknown = outcome.failure if isinstance(outcome, NotThere) else None
@@ -241,10 +241,14 @@ async def _poll(tools: Tools, job: Job, moment: Moment) -> PollOutcome:
     return outcome
 
 
-def _heed_no_list(tools: Tools, moment: Moment, silence: Silence) -> None:
-    """Act on what the server said instead of a list of many jobs. A no concerns the list, and nothing else."""
-    if silence.failure.kind is FailureKind.SERVER:
-        _heed_silence(tools, silence, moment)
+def _heed_list(tools: Tools, page: Page | Silence) -> None:
+    """Act on a list of many jobs, or on what came in its place. A no concerns the list, and nothing else."""
+    if not isinstance(page, Silence) or page.failure.kind is not FailureKind.SERVER:
+        tools.signals.contact.heard()
+    else:
+        _unheard(tools, page.failure)
+    if isinstance(page, Silence) and page.failure.kind is FailureKind.RATE_LIMITED:
+        tools.polls.hold(anyio.current_time() + min(page.retry_after or 5.0, 60.0))
 
 
 def _heed_silence(tools: Tools, silence: Silence, moment: Moment) -> None:

@@ -97,7 +97,7 @@ def parse_page(body: bytes, headers: Mapping[str, str], words: Words = NO_WORDS)
     items = value.get("data") if value else None
     if value is None or not isinstance(items, list):
         return None
-    videos = [_video(item, json.dumps(item).encode(), words, NO_CODES) for item in items if isinstance(item, dict)]
+    videos = [_video(item, b"", words, NO_CODES) for item in items if isinstance(item, dict)]
     found = tuple(video for video in videos if video is not None)
     last_id = value.get("last_id")
     if not isinstance(last_id, str):
