@@ -182,10 +182,10 @@ class Poller:
 
     def _heed(self, page: Page) -> Sequence[_Waiting]:
         """Put off who is at work, and wake for whom the page shows otherwise. Return of whom it speaks."""
-        now, times = anyio.current_time(), Counter(video.id for video in page.videos)
+        now = anyio.current_time()
         shown = [(waiting, video) for video in page.videos if (waiting := self._waiting.get(video.id))]
         for waiting, video in shown:
-            if video.status is Status.ACTIVE and times[video.id] == 1 and fits(waiting.job, video):
+            if video.status is Status.ACTIVE and fits(waiting.job, video):
                 self._at_work[video.id] = now - waiting.born
                 waiting.interval, waiting.seen = self._pace.interval(now - waiting.born), now
                 waiting.due = max(waiting.due, now + waiting.interval * PUT_OFF)

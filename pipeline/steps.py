@@ -243,12 +243,10 @@ async def _poll(tools: Tools, job: Job, moment: Moment) -> PollOutcome:
 
 def _heed_list(tools: Tools, page: Page | Silence) -> None:
     """Act on a list of many jobs, or on what came in its place. A no concerns the list, and nothing else."""
-    if not isinstance(page, Silence) or page.failure.kind is not FailureKind.SERVER:
-        tools.signals.contact.heard()
-    else:
+    if isinstance(page, Silence) and page.failure.kind is FailureKind.SERVER:
         _unheard(tools, page.failure)
-    if isinstance(page, Silence) and page.failure.kind is FailureKind.RATE_LIMITED:
-        tools.polls.hold(anyio.current_time() + min(page.retry_after or 5.0, 60.0))
+    else:
+        tools.signals.contact.heard()
 
 
 def _heed_silence(tools: Tools, silence: Silence, moment: Moment) -> None:
