@@ -53,7 +53,16 @@ def profile(path: Path, *, in_flight: int, downloads: int) -> None:
     """Write a profile of the mock server without any limit that counts, polled as often as a profile can say."""
     often = 1e9
     limits = {"requests_per_minute": often, "max_in_flight": in_flight, "polls_per_second": often}
-    value = {
+    value = described() | {
+        "poll": {"first": POLL, "interval": POLL, "slowest": POLL},
+        "limits": {**limits, "downloads": downloads},
+    }
+    path.write_text(json.dumps(value), "utf-8")
+
+
+def described() -> dict[str, Any]:
+    """Return what a profile says of the mock servers, but for how often they may be asked."""
+    return {
         "name": "bench",
         "title": "Mock server of the benchmarks",
         "auth": {"scheme": "none"},
@@ -61,10 +70,7 @@ def profile(path: Path, *, in_flight: int, downloads: int) -> None:
             "schema": "openai-request.schema.json",
             "defaults": {"model": "sora-2", "size": "1280x720", "seconds": "4"},
         },
-        "poll": {"first": POLL, "interval": POLL, "slowest": POLL},
-        "limits": {**limits, "downloads": downloads},
     }
-    path.write_text(json.dumps(value), "utf-8")
 
 
 POLL = 0.001

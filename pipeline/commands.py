@@ -34,8 +34,10 @@ from pipeline.ledger.rows import unfetched_setting
 from pipeline.ledger.store import SqliteLedger
 from pipeline.limits import Adaptive, Contact, Places, RateLimiter, Slots
 from pipeline.onlookers import Begun, Progress
+from pipeline.pacing import Pace
 from pipeline.plan import Fate
 from pipeline.policies import policy
+from pipeline.polling import Poller
 from pipeline.preparation import Prepared, prepare, wanted_images
 from pipeline.reconciliation import Reconciler
 from pipeline.residence import move_in, refuse_to_begin_anew
@@ -220,8 +222,8 @@ def _tools(
     with reading.opened(prepared.campaign.ledger) as connection:
         learned = reading.settings(connection).get("learned_rate")
     pace = Adaptive(limits.requests_per_minute / 60, learned)
-    polls = RateLimiter(limits.polls_per_second)
-    doubt = profile.doubt
+    polls, rng = RateLimiter(limits.polls_per_second), SystemRandom()
+    able, doubt = profile.abilities, profile.doubt
     return Tools(
         client=client,
         outputs=prepared.campaign.outputs,
@@ -231,6 +233,7 @@ def _tools(
         submits=RateLimiter(pace.rate),
         pace=pace,
         polls=polls,
+        poller=Poller(client, pace=Pace(profile.poll), turn=polls.acquire, lists=able.list and able.same_id, rng=rng),
         downloads=Places(limits.downloads),
         reconciler=Reconciler(
             client,
@@ -246,7 +249,7 @@ def _tools(
         signals=signals,
         key_fingerprint=key.fingerprint if key else None,
         now=now,
-        rng=SystemRandom(),
+        rng=rng,
         blocking=in_threads(limits.downloads),
     )
 

@@ -47,6 +47,13 @@ def match(
     return NotThere(Failure(FailureKind.AMBIGUOUS, "the server's list does not show it"), alike=tuple(alike))
 
 
+def fits(job: Job, video: Video) -> bool:
+    """Tell whether nothing that the video shows is of another request than the job's."""
+    if video.reference is not None:
+        return video.reference == job.idempotency_key
+    return _alike(job, video) is not False
+
+
 def _alike(job: Job, video: Video) -> bool | None:
     """Tell whether the video is of an equal request; None where the server does not show enough.
 

@@ -43,9 +43,11 @@ from pipeline.jobs import Failure, FailureKind, Job, State
 from pipeline.limits import Adaptive, Places, RateLimiter
 from pipeline.outputs import Outputs
 from pipeline.parts import Part
+from pipeline.polling import Poller
 from pipeline.profile import Profile
 from pipeline.reconciliation import Reconciler
 from pipeline.retrying import LONGEST_HINT, backoff, repeated
+from pipeline.videos import Page
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,7 @@ class Tools:
     submits: RateLimiter
     pace: Adaptive
     polls: RateLimiter
+    poller: Poller
     downloads: Places
     reconciler: Reconciler
     remember: Callable[..., Awaitable[None]]
@@ -227,9 +230,8 @@ async def _reconcile(tools: Tools, job: Job, moment: Moment) -> LookupOutcome:
 
 async def _poll(tools: Tools, job: Job, moment: Moment) -> PollOutcome:
     assert job.video_id is not None  # noqa: S101  # the ledger's constraints say so too
-    await anyio.sleep(_until_due(tools, job, moment))
-    await tools.polls.acquire()
-    outcome = await tools.client.retrieve(job.video_id)
+    age = max(0.0, moment.now - (job.submitted_at or moment.now))  # the clock may have been set back
+    outcome = await tools.poller.ask(job, age, again=moment.tries > 1, heard=partial(_heed_list, tools))
     if not isinstance(outcome, Silence):
         tools.signals.contact.heard()
         unknown = outcome.failure if isinstance(outcome, NotThere) else None
@@ -237,6 +239,14 @@ async def _poll(tools: Tools, job: Job, moment: Moment) -> PollOutcome:
     else:
         _heed_silence(tools, outcome, moment)
     return outcome
+
+
+def _heed_list(tools: Tools, page: Page | Silence) -> None:
+    """Act on a list of many jobs, or on what came in its place. A no concerns the list, and nothing else."""
+    if isinstance(page, Silence) and page.failure.kind is FailureKind.SERVER:
+        _unheard(tools, page.failure)
+    else:
+        tools.signals.contact.heard()
 
 
 def _heed_silence(tools: Tools, silence: Silence, moment: Moment) -> None:
@@ -252,16 +262,6 @@ def _heed_silence(tools: Tools, silence: Silence, moment: Moment) -> None:
         signals.contact.heard()
         wait = backoff(moment.tries, base=2, cap=60, rng=tools.rng)
         tools.polls.hold(anyio.current_time() + (wait if silence.retry_after is None else silence.retry_after))
-
-
-def _until_due(tools: Tools, job: Job, moment: Moment) -> float:
-    """Return seconds until the job's next poll. Old jobs are asked for less often; equal jobs drift apart."""
-    pace = tools.profile.poll
-    age = max(0.0, moment.now - (job.submitted_at or moment.now))  # the clock may have been set back
-    if age < pace.first:
-        return pace.first - age
-    interval = min(max(pace.interval, age / 10), pace.slowest)
-    return interval * tools.rng.uniform(0.0 if moment.tries == 1 else 0.8, 1.2)
 
 
 async def _download(tools: Tools, job: Job, moment: Moment) -> DownloadOutcome:

@@ -19,14 +19,14 @@ FLOORS = [
     "errors jobs envelopes classes videos",
     """source document syntax scalars sayings hints templates tables naming filenames compiled breaches validation
        expansion manifest drafts making matrix advice images references edits explaining profile soundness bodies
-       culprits outcomes credential mp4 events evidence decisions policies plan limits choices pinning blocking
+       culprits outcomes credential mp4 events evidence decisions policies pacing plan limits choices pinning blocking
        retrying summary
        actions breakers listing matching answers audits sidecars clock rules annotations comparing symptoms
        diagnosis outlines changes costs timing previews saved tally onlookers exposition boxes rows splits sharding
        cards neutral spelling packing firsts judging""",
     """client connections gets probing network shipped providers files folder including parquet pages starter inputs
        outputs parts disk custody planfiles staging ledger simulator traffic trails campaign instructions""",
-    """steps runner supervision fixing checking preparation reconciliation surroundings inquiry rebuilding
+    """steps polling runner supervision fixing checking preparation reconciliation surroundings inquiry rebuilding
        examining clearing origins journal logbook metering trial formats replacing rejections locks report
        residence""",
     "commands resolving aftercare authoring doctor planning watching delivery selecting locking reporting",
@@ -64,6 +64,7 @@ ACROSS = {
     ("staging", "custody"),
     ("staging", "disk"),
     ("runner", "steps"),
+    ("steps", "polling"),
     ("steps", "reconciliation"),
     ("attending", "plans"),
     ("attending", "progress"),

@@ -28,7 +28,9 @@ from pipeline.ledger.store import SqliteLedger
 from pipeline.limits import Adaptive, Contact, Places, RateLimiter, Slots
 from pipeline.onlookers import Begun, Progress
 from pipeline.outputs import Outputs
+from pipeline.pacing import Pace
 from pipeline.policies import policy
+from pipeline.polling import Poller
 from pipeline.profile import Profile
 from pipeline.reconciliation import Reconciler
 from pipeline.runner import Observer, Run
@@ -190,7 +192,7 @@ class World:
             ) as client:
                 pace = Adaptive(bounds.requests_per_minute / 60)
                 polls = RateLimiter(bounds.polls_per_second)
-                doubt = self.profile.doubt
+                able, doubt = self.profile.abilities, self.profile.doubt
                 tools = Tools(
                     client=client,
                     outputs=outputs,
@@ -200,6 +202,13 @@ class World:
                     submits=RateLimiter(pace.rate),
                     pace=pace,
                     polls=polls,
+                    poller=Poller(
+                        client,
+                        pace=Pace(self.profile.poll),
+                        turn=polls.acquire,
+                        lists=able.list and able.same_id,
+                        rng=self.rng,
+                    ),
                     downloads=Places(bounds.downloads),
                     reconciler=Reconciler(
                         client,

@@ -12,6 +12,7 @@ from pipeline import providers, shipped
 from pipeline.profile import Abilities, Profile
 from pipeline.simulator.app import application
 from pipeline.simulator.footage import StockFootage
+from pipeline.simulator.pace import Pace
 from pipeline.simulator.service import open_simulator
 
 
@@ -26,7 +27,10 @@ def shelf() -> dict[str, bytes]:
     return {}
 
 
-def _world(folder: Path, profile: Profile, shelf: dict[str, bytes]) -> Iterator[World]:
+QUICK = Pace()
+
+
+def _world(folder: Path, profile: Profile, shelf: dict[str, bytes], pace: Pace = QUICK) -> Iterator[World]:
     class Shelf:
         def clip(self, name: str) -> bytes | None:
             return shelf.get(name)
@@ -36,7 +40,7 @@ def _world(folder: Path, profile: Profile, shelf: dict[str, bytes]) -> Iterator[
 
     rules = shipped.schema("sora-request")
     with open_simulator(
-        path=":memory:", request_schema=rules, now=now, footage=lambda store: StockFootage(Shelf())
+        path=":memory:", request_schema=rules, now=now, footage=lambda store: StockFootage(Shelf()), pace=pace
     ) as service:
         yield World(folder, service, application(service), profile)
 
@@ -59,3 +63,9 @@ def world_without_keys(tmp_path: Path, shelf: dict[str, bytes]) -> Iterator[Worl
     """A server of which nobody knows whether it heeds an Idempotency-Key."""
     profile = replace(providers.profile("simulator"), abilities=Abilities())
     yield from _world(tmp_path, profile, shelf)
+
+
+@pytest.fixture
+def slow_world(tmp_path: Path, shelf: dict[str, bytes]) -> Iterator[World]:
+    """A server that takes half a minute for a video, as real ones do, and more."""
+    yield from _world(tmp_path, providers.profile("simulator"), shelf, Pace(queue=(2, 8), render=(15, 40)))
