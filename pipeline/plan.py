@@ -62,7 +62,7 @@ class Item:
     """One job of the plan: ``spec`` as the manifest asks for it, ``state`` as it stands in the ledger, where they do.
 
     ``job`` is what the ledger says besides: None too of a job that was never sent, and of one that is done and whole.
-    ``changes`` are those of the request against the one that was rendered under the same name before.
+    ``before`` is the job that the ledger has under the same name, with another request.
     """
 
     name: str
@@ -71,8 +71,15 @@ class Item:
     reason: str
     spec: Spec | None
     job: Job | None
-    changes: tuple[Change, ...] = ()
+    before: Job | None = None
     state: State | None = None
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """What of the request is another than before."""
+        if self.spec is None or self.before is None:
+            return ()
+        return changes(pixels(self.before.request), pixels(self.spec.request))
 
     @property
     def request(self) -> Mapping[str, Any] | None:
@@ -164,9 +171,8 @@ class Items(Sequence[Item]):
         job, before = self._met.get(number), self._before.get(number)
         if spec is None:
             assert job is not None  # noqa: S101  # an orphan is a job of the ledger
-            return Item(job.name, fate, why, reason, None, job, (), state)
-        changed = () if before is None else changes(pixels(before.request), pixels(spec.request))
-        return Item(spec.name, fate, why, reason, spec, job, changed, state)
+            return Item(job.name, fate, why, reason, None, job, None, state)
+        return Item(spec.name, fate, why, reason, spec, job, before, state)
 
     @overload
     def __getitem__(self, index: int) -> Item: ...
