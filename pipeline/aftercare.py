@@ -18,6 +18,7 @@ from pipeline.campaign import Campaign
 from pipeline.custody import Custody, Fault, sidecar_path
 from pipeline.errors import UsageError
 from pipeline.inquiry import Inquiry, asking
+from pipeline.instructions import Options
 from pipeline.jobs import Job, State
 from pipeline.ledger import reading
 from pipeline.ledger.lock import run_lock
@@ -26,7 +27,6 @@ from pipeline.limits import RateLimiter
 from pipeline.listing import Listing
 from pipeline.locks import Lock
 from pipeline.pinning import Difference
-from pipeline.preparation import Options
 from pipeline.profile import Profile
 from pipeline.rebuilding import Rebuilt
 from pipeline.rebuilding import rebuild as made_anew

@@ -11,12 +11,13 @@ from typing import Any
 
 from pipeline import comparing, files, fixing, hints, pages, providers, shipped, starter
 from pipeline.blocking import in_a_thread
+from pipeline.checking import checked, remembering
 from pipeline.comparing import Row
 from pipeline.culprits import field_of
 from pipeline.errors import ManifestError, Problem, UsageError
 from pipeline.explaining import Explained, Source, explained
+from pipeline.instructions import Options
 from pipeline.jobs import Job, State
-from pipeline.preparation import Options, checked, remembering
 from pipeline.profile import Profile, profile_from
 from pipeline.rules import Rule
 from pipeline.templates import ROW

@@ -1,11 +1,17 @@
 """A campaign's folder: where things are in it, and what nothing else may be written over."""
 
+from __future__ import annotations  # who only asks where a ledger is loads nothing of videos
+
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline.errors import UsageError
-from pipeline.inputs import Inputs
-from pipeline.outputs import Outputs
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pipeline.inputs import Inputs
+    from pipeline.outputs import Outputs
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +42,12 @@ class Campaign:
 
     @property
     def outputs(self) -> Outputs:
+        from pipeline.outputs import Outputs  # noqa: PLC0415  # as above
+
         return Outputs(self.folder)
 
     @property
     def inputs(self) -> Inputs:
+        from pipeline.inputs import Inputs  # noqa: PLC0415  # as above
+
         return Inputs(self.folder)

@@ -11,6 +11,7 @@ import click
 from pipeline import attending, authoring, commands, planning, plans, render, summary
 from pipeline.attending import Told
 from pipeline.commands import Ended
+from pipeline.instructions import Options
 from pipeline.options import (
     ADDRESS,
     AGREEING,
@@ -28,7 +29,6 @@ from pipeline.options import (
     options_of,
     taking,
 )
-from pipeline.preparation import Options
 from pipeline.replies import print_json
 from pipeline.saved import StalePlan
 

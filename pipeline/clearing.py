@@ -11,10 +11,11 @@ from pipeline import planfiles
 from pipeline.costs import Agreed, Estimate
 from pipeline.credential import Secret, find_key
 from pipeline.errors import UsageError
+from pipeline.instructions import Options
 from pipeline.jobs import State
 from pipeline.origins import places
 from pipeline.plan import Fate, Plan
-from pipeline.preparation import Options, Prepared, held_against, read_ledger
+from pipeline.preparation import Prepared, held_against, read_ledger
 from pipeline.profile import address
 from pipeline.saved import Difference, Saved, StalePlan, differences, saved_jobs, terms
 

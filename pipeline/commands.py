@@ -19,12 +19,14 @@ import anyio
 from pipeline import providers, rejections, shipped
 from pipeline.blocking import in_a_thread, in_threads
 from pipeline.breakers import Signals, Stop
+from pipeline.checking import checked
 from pipeline.clearing import Cleared, check_address, clear, looked_again
 from pipeline.client import POSTS_AT_ONCE, VideosClient
 from pipeline.clock import steady
 from pipeline.errors import CallsheetError
 from pipeline.events import Renamed
 from pipeline.files import Loaded, Source
+from pipeline.instructions import Options
 from pipeline.jobs import Failure, State
 from pipeline.ledger import reading
 from pipeline.ledger.lock import run_lock
@@ -34,7 +36,7 @@ from pipeline.limits import Adaptive, Contact, Places, RateLimiter, Slots
 from pipeline.onlookers import Begun, Progress
 from pipeline.plan import Fate
 from pipeline.policies import policy
-from pipeline.preparation import Options, Prepared, checked, prepare, wanted_images
+from pipeline.preparation import Prepared, prepare, wanted_images
 from pipeline.reconciliation import Reconciler
 from pipeline.residence import move_in, refuse_to_begin_anew
 from pipeline.runner import Run

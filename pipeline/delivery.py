@@ -15,13 +15,14 @@ from typing import Any
 from pipeline import replacing, rows, sharding
 from pipeline.blocking import checkpoint, in_a_thread
 from pipeline.cards import UNKNOWN, Card, card
+from pipeline.checking import fits
 from pipeline.custody import Custody, Fault
 from pipeline.errors import UsageError
 from pipeline.formats import FORMATS, Format, Known, Shape, line
+from pipeline.instructions import Options
 from pipeline.jobs import FOR_A_PERSON, OVER, Failure, FailureKind, Job, State
 from pipeline.ledger import reading
 from pipeline.outputs import Outputs
-from pipeline.preparation import Options, fits
 from pipeline.replacing import ABOUT, CARD, KIND, Before
 from pipeline.splits import ONE, Splits
 from pipeline.staging import Growing, Stage, Tree, staged

@@ -33,10 +33,11 @@ from pipeline.commands import Ended
 from pipeline.credential import find_key
 from pipeline.errors import CredentialError, StorageError, UsageError
 from pipeline.examining import Patient
+from pipeline.instructions import Options
 from pipeline.ledger import reading
 from pipeline.onlookers import Progress
 from pipeline.outlines import outline, taught
-from pipeline.preparation import Options, Prepared
+from pipeline.preparation import Prepared
 from pipeline.probing import Prober
 from pipeline.profile import Profile, address, profile_from
 from pipeline.surroundings import simulator

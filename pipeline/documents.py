@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from pipeline.authoring import Known, Portrait
     from pipeline.comparing import Row
     from pipeline.doctor import Examined
-    from pipeline.explaining import Explained, Source
     from pipeline.jobs import Failure
     from pipeline.ledger.reading import Entry
     from pipeline.locks import Lock
@@ -39,27 +38,6 @@ def show_document(found: Shown) -> dict[str, Any]:
     """Return the document of ``show --json``."""
     head = {"schema_version": 1, "name": found.name, "path": found.path, "currency": found.currency}
     return {**head, "jobs": [_story(story) for story in found.stories]}
-
-
-def explain_document(found: Explained) -> dict[str, Any]:
-    """Return the document of ``explain --job --json``."""
-    spec = found.spec
-    return {
-        "schema_version": 1,
-        "job": spec.name,
-        "request_hash": spec.request_hash,
-        "request": dict(spec.request),
-        "output": f"videos/{spec.output}",
-        "origin": spec.origin,
-        "values": [
-            {
-                "path": list(origin.path),
-                "value": origin.value,
-                "sources": [source_document(source) for source in origin.sources],
-            }
-            for origin in found.origins
-        ],
-    }
 
 
 def profiles_document(found: Portrait) -> dict[str, Any]:
@@ -108,12 +86,6 @@ def _row(row: Row) -> dict[str, Any]:
         "meaning": next(fact.meaning for fact in row.facts if fact),
         "values": [fact and {"value": fact.value, "given": fact.given} for fact in row.facts],
     }
-
-
-def source_document(source: Source) -> dict[str, Any]:
-    place = source.place
-    where = {"file": place.file, "line": place.line, "column": place.column} if place else {"word": source.word}
-    return {"name": source.name, **where}
 
 
 def questions_document(found: Questions, command: Sequence[str]) -> dict[str, Any]:

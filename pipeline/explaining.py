@@ -102,3 +102,30 @@ class _Asker:
     def _column(self, column: str, name: str | None) -> Source:
         table = self._trace.table
         return Source(name, table.place(self._trace.row, column) if table else None)
+
+
+def explain_document(found: Explained) -> dict[str, Any]:
+    """Return the document of ``explain --job --json``."""
+    spec = found.spec
+    return {
+        "schema_version": 1,
+        "job": spec.name,
+        "request_hash": spec.request_hash,
+        "request": dict(spec.request),
+        "output": f"videos/{spec.output}",
+        "origin": spec.origin,
+        "values": [
+            {
+                "path": list(origin.path),
+                "value": origin.value,
+                "sources": [source_document(source) for source in origin.sources],
+            }
+            for origin in found.origins
+        ],
+    }
+
+
+def source_document(source: Source) -> dict[str, Any]:
+    place = source.place
+    where = {"file": place.file, "line": place.line, "column": place.column} if place else {"word": source.word}
+    return {"name": source.name, **where}

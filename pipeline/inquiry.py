@@ -13,9 +13,9 @@ from pipeline.client import VideosClient
 from pipeline.credential import Secret, find_key
 from pipeline.errors import CredentialError, Unreachable, UsageError
 from pipeline.evidence import NotThere, Seen, Silence
+from pipeline.instructions import Options
 from pipeline.jobs import FailureKind, Job
 from pipeline.listing import Listing
-from pipeline.preparation import Options
 from pipeline.profile import Profile, address
 from pipeline.retrying import repeated
 from pipeline.surroundings import simulator

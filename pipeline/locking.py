@@ -6,10 +6,11 @@ from pathlib import Path
 
 from pipeline import __version__, locks, pinning, starter
 from pipeline.blocking import in_a_thread
+from pipeline.instructions import Options
 from pipeline.ledger import reading
 from pipeline.ledger.reading import Entry
 from pipeline.pinning import Pinned
-from pipeline.preparation import Options, Prepared, prepare
+from pipeline.preparation import Prepared, prepare
 from pipeline.videos import parse_object
 
 _WITH_A_MODEL = frozenset({"accepted", "adopted", "progressed", "completed"})

@@ -12,9 +12,9 @@ from pipeline import files, pinning, shipped
 from pipeline.custody import Custody, Fault
 from pipeline.errors import UsageError
 from pipeline.folder import bytes_of
+from pipeline.instructions import Options
 from pipeline.jobs import Job
 from pipeline.pinning import SUFFIX, Difference
-from pipeline.preparation import Options
 from pipeline.validation import checker
 from pipeline.videos import parse_object
 

@@ -6,7 +6,7 @@ from typing import Any
 import anyio
 import click
 
-from pipeline import __version__, annotations, authoring, documents, render, summary
+from pipeline import __version__, annotations, authoring, explaining, render, summary
 from pipeline.options import (
     FORMAT,
     JSON,
@@ -62,7 +62,7 @@ def explain(what: str | None, job: str | None, as_json: bool, **options: Any) ->
         if what is None:
             raise click.UsageError("--job needs the manifest that the job is in")
         found = anyio.run(authoring.explain, Path(what), job, options_of(**options))
-        answer_with(as_json, documents.explain_document, render.explained, found)
+        answer_with(as_json, explaining.explain_document, render.explained, found)
     elif as_json or (what and Path(what).is_file()):
         raise click.UsageError("a manifest and --json go with --job")
     elif what is None:

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 import click
 
 from pipeline.breakers import Tolerance
+from pipeline.instructions import Options
 from pipeline.network import Network
-from pipeline.preparation import Options
 from pipeline.providers import Profiles
 
 FORMATS = ("text", "json", "github", "sarif")

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pipeline import files
+from pipeline.checking import remembering
 from pipeline.explaining import Explained, Source, explained
-from pipeline.preparation import Options, remembering
+from pipeline.instructions import Options
 from pipeline.saved import Places
 
 

@@ -10,8 +10,9 @@ from pipeline.blocking import in_a_thread
 from pipeline.clearing import saved_plan, with_plan
 from pipeline.errors import UsageError
 from pipeline.files import Source
+from pipeline.instructions import Options
 from pipeline.plan import Item
-from pipeline.preparation import Options, Prepared, prepare
+from pipeline.preparation import Prepared, prepare
 from pipeline.profile import address
 from pipeline.saved import Places
 

@@ -15,8 +15,7 @@ from rich.text import Text
 
 from pipeline.commands import Ended
 from pipeline.costs import Estimate, Kind
-from pipeline.documents import source_document
-from pipeline.explaining import Source
+from pipeline.explaining import Source, source_document
 from pipeline.plan import Fate, Item
 from pipeline.preparation import Prepared
 from pipeline.previews import Preview, preview

@@ -3,71 +3,33 @@
 Reads the manifest, the ledger and the disk; writes nothing and asks no server.
 """
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from fnmatch import fnmatchcase
 from functools import partial
-from heapq import nsmallest
 from itertools import islice
 from math import inf
-from pathlib import Path
 from typing import Any
 
 from pipeline import files
-from pipeline.breakers import Tolerance
 from pipeline.campaign import Campaign
+from pipeline.checking import remembering, selection
 from pipeline.costs import Account, Agreed, Estimate, Kind, Priced, estimate, summed
 from pipeline.decisions import may_be_sent_again
 from pipeline.errors import UsageError
 from pipeline.files import Loaded, Source
 from pipeline.images import Image
-from pipeline.jobs import DOUBTFUL, GONE, Job, Spec, State
+from pipeline.instructions import Options
+from pipeline.jobs import DOUBTFUL, GONE, State
 from pipeline.judging import Findings, compare
 from pipeline.ledger import reading
 from pipeline.ledger.keeping import KeptJobs, sums
-from pipeline.network import Network
 from pipeline.pairing import Seen
 from pipeline.plan import Fate, Item, Items, Key, Last, Plan
 from pipeline.policies import policy
 from pipeline.profile import Price, Profile
 from pipeline.providers import Profiles
-from pipeline.saved import Saved
 from pipeline.summary import Status, Sums
 from pipeline.timing import Forecast, forecast, learned
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What a person may say beside the manifest. ``output`` holds a folder for each campaign.
-
-    ``profiles`` are the profiles that there are, ``network`` is what is between here and the servers, ``grace`` the
-    seconds that a signal leaves to what is in flight. ``same_account``: another key is of the same account.
-    ``ask_above``: what may be spent beyond what was agreed to before anybody is asked. ``plan`` is to be run exactly.
-    """
-
-    output: Path = Path("outputs")
-    variables: Mapping[str, str] = field(default_factory=dict)
-    select: tuple[str, ...] = ()
-    limit: int | None = None
-    sample: int | None = None
-    seed: int = 0
-    base_url: str | None = None
-    allow_http: bool = False
-    same_account: bool = False
-    yes: bool = False
-    profiles: Profiles = field(default_factory=Profiles)
-    network: Network = field(default_factory=Network)
-    no_submit: bool = False
-    resubmit_absent: bool = False
-    max_cost: float | None = None
-    max_videos: int | None = None
-    price: float | None = None
-    ask_above: float = 0.0
-    plan: Saved | None = None
-    takeover: bool = False
-    grace: float = 25.0
-    tolerance: Tolerance | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,13 +115,6 @@ class Prepared:
         return not self.cost.is_free and not agreed.covers(self.asks_for, and_above=ask_above, unknown=unknown)
 
 
-def checked(manifest: Source, options: Options) -> Loaded:
-    """Return the checked manifest, whole whatever is selected. Raises ManifestError with all of its problems."""
-    loaded = files.load(manifest, variables=options.variables, profiles=options.profiles)
-    selection(loaded.specs, options)
-    return loaded
-
-
 def prepare(manifest: Source, options: Options) -> Prepared:
     """Return what ``run`` would do with the same options. Needs no key and no network, and writes nothing."""
     remembered = remembering(options)
@@ -227,15 +182,6 @@ def _rate(loaded: Loaded, record: Record) -> float:
 _AT_SERVER = DOUBTFUL - {State.HELD} | {State.SUBMITTED}
 
 
-def remembering(options: Options) -> files.Remembered:
-    """Return what gives the variables that the ledger of a campaign remembers."""
-
-    def remembered(name: str) -> Mapping[str, str]:
-        return dict(_settings(Campaign(options.output / name)).get("vars", {}))
-
-    return remembered
-
-
 def _price(loaded: Loaded, options: Options) -> Price | None:
     """Return the profile's prices, or the one for all models that a person gave."""
     price = loaded.profile.price
@@ -243,42 +189,6 @@ def _price(loaded: Loaded, options: Options) -> Price | None:
         return price
     currency = loaded.manifest.budget.get("currency", price.currency if price else "USD")
     return Price(currency, otherwise=options.price)
-
-
-def selection(specs: Sequence[Spec], options: Options) -> frozenset[str]:
-    """Return the names that may be submitted: enabled, fit for a ``--select``, in the ``--sample``, up to ``--limit``.
-
-    A sample depends on the seed and the names alone: what is drawn stays drawn when other jobs come or go, but for
-    those that are drawn in its place.
-    """
-    for word in options.select:
-        if not any(fits(spec, word) for spec in specs):
-            raise UsageError(f"--select {word!r} fits no job")
-    if options.no_submit:
-        return frozenset()
-    chosen = [
-        spec.name
-        for spec in specs
-        if spec.enabled and (not options.select or any(fits(spec, word) for word in options.select))
-    ]
-    if options.sample is not None and options.sample < len(chosen):
-        drawn = frozenset(nsmallest(options.sample, chosen, key=partial(_lot, options.seed)))
-        chosen = [name for name in chosen if name in drawn]
-    return frozenset(chosen[: options.limit])
-
-
-def _lot(seed: int, name: str) -> bytes:
-    return hashlib.sha256(f"{seed}:{name}".encode()).digest()
-
-
-def fits(spec: Spec | Job, word: str) -> bool:
-    """Tell whether a word of ``--select``, a pattern of names or ``tag:`` and a tag, means this job."""
-    kind, _, tag = word.partition(":")
-    return (
-        tag in spec.tags
-        if kind == "tag"
-        else fnmatchcase(spec.name, word) or fnmatchcase(spec.name.partition("#")[0], word)
-    )
 
 
 def compared(campaign: Campaign, loaded: Loaded, selected: frozenset[str], record: Record) -> Plan:
@@ -328,13 +238,6 @@ def _check_provider(before: str | None, profile: Profile, profiles: Profiles, ca
             f"{campaign.folder} was rendered by {before}, and simulated videos are not mixed with real ones: "
             "give the manifest another name, or choose another --output"
         )
-
-
-def _settings(campaign: Campaign) -> Mapping[str, Any]:
-    if not campaign.ledger.exists():
-        return {}
-    with reading.opened(campaign.ledger) as connection:
-        return reading.settings(connection)
 
 
 def read_ledger(campaign: Campaign) -> Record:

@@ -20,9 +20,9 @@ from pipeline.blocking import checkpoint, in_a_thread
 from pipeline.campaign import Campaign
 from pipeline.custody import Custody
 from pipeline.errors import StorageError
+from pipeline.instructions import Options
 from pipeline.jobs import State
 from pipeline.ledger import reading
-from pipeline.preparation import Options
 from pipeline.report import page
 from pipeline.report.frames import Footage, History
 from pipeline.sidecars import FOLDER, REJECTED

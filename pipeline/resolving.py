@@ -27,12 +27,12 @@ from pipeline.errors import UsageError
 from pipeline.events import Event
 from pipeline.evidence import Found
 from pipeline.inquiry import asking
+from pipeline.instructions import Options
 from pipeline.jobs import Job, State
 from pipeline.ledger import reading
 from pipeline.ledger.lock import run_lock
 from pipeline.ledger.store import SqliteLedger
 from pipeline.policies import Policy
-from pipeline.preparation import Options
 from pipeline.surroundings import campaign_of, profile_of, rescue_folders, storable, title
 from pipeline.videos import Video
 

@@ -18,12 +18,13 @@ from pipeline.campaign import Campaign
 from pipeline.choices import Choice, Verb
 from pipeline.errors import UsageError
 from pipeline.events import Deleted, Picked
+from pipeline.instructions import Options
 from pipeline.jobs import FOR_A_PERSON, GONE, FailureKind, Job, State
 from pipeline.ledger import reading
 from pipeline.ledger.lock import run_lock
 from pipeline.ledger.store import SqliteLedger
 from pipeline.plan import Fate
-from pipeline.preparation import Options, prepare
+from pipeline.preparation import prepare
 from pipeline.profile import Profile
 from pipeline.resolving import no_such_job, person
 from pipeline.surroundings import campaign_of, profile_of, rescue_folders, title

@@ -12,9 +12,9 @@ import click
 from rich.console import Console
 
 from pipeline import render, summary, watching
+from pipeline.instructions import Options
 from pipeline.live import Screen, watched
 from pipeline.options import JSON, OUTPUT, TARGET, options_of, taking
-from pipeline.preparation import Options
 from pipeline.progress import HEARTBEAT, heartbeat, is_terminal
 from pipeline.replies import answer_with
 from pipeline.sentences import run_by

@@ -12,11 +12,11 @@ import anyio
 
 from pipeline.blocking import in_a_thread
 from pipeline.campaign import Campaign
+from pipeline.instructions import Options
 from pipeline.jobs import Job
 from pipeline.ledger import following, reading
 from pipeline.ledger.following import TROUBLE, Mark, News
 from pipeline.ledger.lock import Holder, holder
-from pipeline.preparation import Options
 from pipeline.summary import Status
 from pipeline.surroundings import campaign_of, status_of, title
 from pipeline.tally import Standing, Tally

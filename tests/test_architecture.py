@@ -25,9 +25,9 @@ FLOORS = [
        diagnosis outlines changes costs timing previews saved tally onlookers exposition boxes rows splits sharding
        cards neutral spelling packing firsts pairing judging""",
     """client connections gets probing network shipped providers files folder including parquet pages starter inputs
-       outputs parts disk custody planfiles staging ledger simulator traffic trails campaign""",
-    """steps runner supervision fixing preparation reconciliation surroundings inquiry rebuilding examining
-       clearing origins journal logbook metering trial formats replacing rejections locks report
+       outputs parts disk custody planfiles staging ledger simulator traffic trails campaign instructions""",
+    """steps runner supervision fixing checking preparation reconciliation surroundings inquiry rebuilding
+       examining clearing origins journal logbook metering trial formats replacing rejections locks report
        residence""",
     "commands resolving aftercare authoring doctor planning watching delivery selecting locking reporting",
     """render sentences live progress attending documents stories handover descriptions plans options replies
@@ -77,19 +77,19 @@ ACROSS = {
     ("progress", "sentences"),
     ("sentences", "render"),
     ("clearing", "preparation"),
-    ("origins", "preparation"),
+    ("instructions", "network"),
+    ("instructions", "providers"),
+    ("origins", "checking"),
+    ("preparation", "checking"),
     ("clearing", "origins"),
     ("planfiles", "folder"),
-    ("inquiry", "preparation"),
     ("inquiry", "surroundings"),
     ("aftercare", "resolving"),
-    ("locks", "preparation"),
     ("residence", "surroundings"),
     ("selecting", "resolving"),
     ("doctor", "authoring"),
     ("doctor", "commands"),
     ("stories", "documents"),
-    ("plans", "documents"),
     ("plans", "render"),
     ("servers", "plans"),
     ("stories", "render"),
@@ -108,7 +108,6 @@ ACROSS = {
     ("keeping", "render"),
     ("keeping", "replies"),
     ("keeping", "stories"),
-    ("manifests", "documents"),
     ("manifests", "options"),
     ("manifests", "render"),
     ("manifests", "replies"),

@@ -75,7 +75,7 @@ def ours(folder: str, url: str, jobs: int, in_flight: int) -> Mapping[str, Any]:
 
     import pipeline.gets  # noqa: F401  # a run imports it by itself, as late as it can
     from pipeline import commands
-    from pipeline.preparation import Options
+    from pipeline.instructions import Options
     from pipeline.providers import Profiles
 
     here = Path(folder)

@@ -11,8 +11,8 @@ import pytest
 from browser.campaign import SHOTS, shoot
 from browser.histories import account, hostile
 
+from pipeline.instructions import Options
 from pipeline.jobs import Spec
-from pipeline.preparation import Options
 from pipeline.report.page import html
 from pipeline.reporting import report
 

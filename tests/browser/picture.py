@@ -17,8 +17,8 @@ sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from browser import campaign, chromium  # noqa: E402  # the path comes first
 
+from pipeline.instructions import Options  # noqa: E402
 from pipeline.jobs import Spec  # noqa: E402
-from pipeline.preparation import Options  # noqa: E402
 from pipeline.reporting import report  # noqa: E402
 from pipeline.simulator.studio.orders import Order  # noqa: E402
 from pipeline.simulator.studio.shooting import shoot  # noqa: E402

@@ -29,8 +29,8 @@ from pipeline.custody import Clip
 from pipeline.delivery import Exported, Wanted, export
 from pipeline.errors import LedgerError, UsageError
 from pipeline.formats import FORMATS
+from pipeline.instructions import Options
 from pipeline.mp4 import Mp4
-from pipeline.preparation import Options
 from pipeline.rows import COLUMNS, NAMES
 from pipeline.splits import splits
 from pipeline.staging import Tree, exchanged, staged
@@ -565,7 +565,7 @@ from pipeline.custody import Clip
 from pipeline.delivery import Wanted, export
 from pipeline.errors import StorageError
 from pipeline.mp4 import Mp4
-from pipeline.preparation import Options
+from pipeline.instructions import Options
 
 campaign = Path(sys.argv[1])
 

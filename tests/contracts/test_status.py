@@ -16,9 +16,9 @@ from pipeline import render, watching
 from pipeline.breakers import Stop
 from pipeline.campaign import Campaign
 from pipeline.commands import Ended
+from pipeline.instructions import Options
 from pipeline.jobs import State
 from pipeline.ledger import following, keeping, reading
-from pipeline.preparation import Options
 from pipeline.summary import Status, Sums, run_document, status_document
 from pipeline.surroundings import status_of
 from pipeline.tally import Standing, Tally

@@ -6,7 +6,7 @@ What a server may send, well or badly, is sent to both. The few answers of which
 import socket
 import struct
 import time
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -188,13 +188,20 @@ def learned(url: str, backend: str, network: Network = DIRECT) -> Learned:
         async with client, anyio.create_task_group() as group:
             group.start_soon(keep, "status", client.retrieve("a/b ?x=%2F#ü"))
             group.start_soon(keep, "page", client.list_page("v/0&?+ü"))
-            group.start_soon(keep, "content", client.download("v", received.append, most=1 << 20))
+            group.start_soon(keep, "content", client.download("v", kept_in(received), most=1 << 20))
 
     anyio.run(ask, backend=backend)
     found.received = b"".join(received)
     alike_heard = [replace(one, seconds=0, error=one.error and _broken(one.error)) for one in heard]
     found.heard = sorted(alike_heard, key=lambda one: one.target)
     return found
+
+
+def kept_in(received: list[bytes]) -> Callable[[bytes], Awaitable[None]]:
+    async def write(chunk: bytes) -> None:
+        received.append(chunk)
+
+    return write
 
 
 def alike(outcome: object) -> object:
@@ -252,7 +259,7 @@ def test_an_address_is_asked_for_as_it_was_written(name: str) -> None:
             async def ask() -> tuple[object, bytes]:
                 received: list[bytes] = []
                 async with VideosClient(server.url, profile=PROFILE, key=None, downloads=2) as client:
-                    return await client.download("v", received.append, most=1 << 20), b"".join(received)
+                    return await client.download("v", kept_in(received), most=1 << 20), b"".join(received)
 
             assert anyio.run(ask, backend=backend) == (Received(), b"bytes")
         here = urlsplit(server.url).netloc.encode()

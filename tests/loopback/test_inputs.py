@@ -20,15 +20,17 @@ from jsonschema import Draft202012Validator
 
 from pipeline import commands, plans, providers, shipped
 from pipeline.campaign import Campaign
+from pipeline.checking import selection
 from pipeline.clearing import Cleared
 from pipeline.costs import Estimate
 from pipeline.errors import ManifestError, StorageError
 from pipeline.events import Doubted, Event
 from pipeline.files import Loaded
 from pipeline.images import Image
+from pipeline.instructions import Options
 from pipeline.jobs import Job
 from pipeline.onlookers import Begun, Progress
-from pipeline.preparation import Options, Prepared, compared, prepare, read_ledger, selection
+from pipeline.preparation import Prepared, compared, prepare, read_ledger
 from pipeline.profile import Travel
 from pipeline.providers import Profiles
 

@@ -16,7 +16,7 @@ from gateway import ENVIRONMENT, Ended, call, gateway, simulator
 from jsonschema import Draft202012Validator
 
 from pipeline import shipped
-from pipeline.preparation import Options
+from pipeline.instructions import Options
 from pipeline.reporting import report
 
 MANIFEST = """\

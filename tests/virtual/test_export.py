@@ -10,8 +10,8 @@ from world import World, spec
 
 from pipeline.delivery import Wanted, export
 from pipeline.events import Event
+from pipeline.instructions import Options
 from pipeline.jobs import Job, State
-from pipeline.preparation import Options
 
 JOBS = [replace(spec(number, f"Shot {number % 3}"), tags=("odd",) * (number % 2)) for number in range(5)]
 FAST = {"requests_per_minute": 6000, "polls_per_second": 100}

@@ -9,10 +9,10 @@ import pytest
 from world import World, answers, breaks, does_and_then, spec
 
 from pipeline import watching
+from pipeline.instructions import Options
 from pipeline.jobs import State
 from pipeline.ledger import following, reading
 from pipeline.ledger.lock import holder, run_lock
-from pipeline.preparation import Options
 from pipeline.profile import Price
 from pipeline.summary import Status
 from pipeline.watching import View
