@@ -44,7 +44,8 @@ def plan(manifest: Path, as_json: bool, save: Path | None, **options: Any) -> in
     prepared = anyio.run(partial(planning.plan, manifest, chosen, save=save))
     render.warnings(render.terminal(stderr=True), prepared.loaded.warnings)
     if as_json:
-        print_json(plans.document(prepared, planning.places(manifest, prepared.plan.items, chosen), listing=iter))
+        places = planning.places(manifest, prepared.plan.items.changed, chosen)
+        print_json(plans.document(prepared, places, listing=iter))
     else:
         places = planning.places(manifest, plans.shown_changes(prepared), chosen)
         plans.show(render.terminal(stderr=False), prepared, places)

@@ -209,7 +209,7 @@ def _begun(prepared: Prepared, now: Callable[[], float]) -> Begun:
     campaign, submitted = prepared.campaign, prepared.plan.of(Fate.SUBMIT)
     with reading.opened(campaign.ledger) as connection:
         renders = [seconds for _, seconds in reversed(reading.render_times(connection))]
-    wanted = sum(item.job is None or item.job.state is State.PLANNED for item in submitted)
+    wanted = sum(item.state in (None, State.PLANNED) for item in submitted)
     tally = Tally.begun(status_of(campaign), todo=wanted, renders=renders, now=now())
     return Begun(str(campaign.folder.absolute()), wanted, tally, now)
 

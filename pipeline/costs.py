@@ -62,7 +62,16 @@ def estimate(
     requests: Iterable[Mapping[str, Any]], price: Callable[[Mapping[str, Any]], float | None], currency: str | None
 ) -> Estimate:
     """Return what the requests cost together; ``price`` tells what one of them does."""
-    counted = Counter((Kind.of(request), price(request)) for request in requests)
+    return summed(((Kind.of(request), price(request)) for request in requests), currency)
+
+
+Priced = tuple[Kind, float | None]
+"""Of which kind a job is, and what it costs: None where nobody knows it."""
+
+
+def summed(jobs: Iterable[Priced], currency: str | None) -> Estimate:
+    """Return what these jobs cost together."""
+    counted = Counter(jobs)
     return Estimate(currency, tuple(Group(kind, jobs, each) for (kind, each), jobs in counted.most_common()))
 
 

@@ -1,16 +1,14 @@
 """The manifest's jobs held against the ledger's: what is to become of each, and why. Pure."""
 
 from array import array
-from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import repeat
-from math import inf
-from typing import Any
+from itertools import starmap
 
 from pipeline.changes import changes, pixels
 from pipeline.jobs import GONE, OVER, Job, Spec, State
-from pipeline.plan import Fate, Item, Items, Judgement, Key, Last, Plan, Renaming, Some, Why
+from pipeline.pairing import Enrolled, Pairs, Seen, entry, pair
+from pipeline.plan import Fate, Items, Judgement, Key, Last, Noted, Plan, Renaming, Some, Why
 
 _REASONS: Mapping[State, tuple[Fate, Why, str]] = {
     State.PLANNED: (Fate.SUBMIT, Why.UNSENT, "not submitted yet"),
@@ -58,7 +56,7 @@ class Findings:
 
 def compare(
     specs: Sequence[Spec],
-    jobs: Iterable[Job],
+    jobs: Enrolled,
     *,
     selected: frozenset[str],
     findings: Findings = Findings(),
@@ -71,20 +69,19 @@ def compare(
     tells whether what failed may be sent once more. ``listing``: the server has a list, in which jobs that are held
     are looked for.
     """
-    ledger = {(job.name, job.request_hash): job for job in jobs}
-    keys = [(spec.name, spec.request_hash) for spec in specs] if ledger else ()  # each hash is made once
-    asked = set(keys)
-    orphans = [job for key, job in ledger.items() if key not in asked]
-    new = ((spec, key[1]) for spec, key in zip(specs, keys, strict=False) if key not in ledger)
-    renamings = _renamings(new, orphans)
-    renamed = {renaming.spec.name: renaming.job for renaming in renamings}
-    moved = {_key(job) for job in renamed.values()}
-    past = _Past(ledger.values(), [job for job in orphans if _key(job) not in moved])
+    pairs, met, before = pair(specs, jobs), Noted(), Noted()
+    plain = _plain(jobs, findings)
+    for number in pairs.renamed:  # what is to be told of them is more than where they stand
+        plain[pairs.places[number]] = _NOT_PLAIN
 
-    def judged(spec: Spec, key: Key | None) -> Judgement:
-        job = ledger.get(key, renamed.get(spec.name)) if key else None
-        if job is None:
-            return _left(past.new(spec), spec, selected)
+    def judged(number: int, spec: Spec) -> Judgement:
+        place = pairs.places[number] if pairs.places else -1
+        if place < 0:
+            return _left(_new(number, spec, pairs, jobs, before), spec, selected)
+        if plain[place] != _NOT_PLAIN:
+            found = _PLAIN[plain[place]]
+            return _left(found, spec, selected) if found.state is State.PLANNED else found
+        job = met.add(number, jobs[place])
         found = _known(job, findings)
         if job.state is State.PLANNED:
             found = _left(found, spec, selected)
@@ -93,27 +90,44 @@ def compare(
             found = found._replace(fate=Fate.SUBMIT, why=Why.AGAIN, reason=told)
         return found if job.name == spec.name else found._replace(reason=f"{found.reason}; was called {job.name}")
 
-    left = [job for job in orphans if _key(job) not in moved and job.attempt > 0]
-    one: dict[tuple[Any, ...], Judgement] = {}
-    judgements = [
-        found if found.job or found.changes else one.setdefault(found, found)
-        for found in map(judged, specs, keys or repeat(None))
-    ]
-    items = Items(specs, judgements, [_orphan(job) for job in left])
-    looked_for = frozenset({State.HELD} if listing else ())
-    return Plan(items, renamings, looked_for, Some(items, _in_order(judgements, ledger)))
+    one: dict[Judgement, Judgement] = {}
+    judgements = [one.setdefault(found, found) for found in starmap(judged, enumerate(specs))]
+    order = _in_order(judgements, pairs.places, len(plain))
+    for number, place in enumerate(pairs.orphans, len(judgements)):
+        found = _orphan(met.add(number, jobs[place]))
+        judgements.append(one.setdefault(found, found))
+    items = Items(specs, judgements, met=met, before=before)
+    renamings = tuple(Renaming(jobs[pairs.places[number]], specs[number]) for number in pairs.renamed)
+    return Plan(items, renamings, frozenset({State.HELD} if listing else ()), Some(items, order))
 
 
-def _in_order(judged: Sequence[Judgement], ledger: Iterable[Key]) -> "array[int]":
+def _in_order(judged: Sequence[Judgement], places: Sequence[int], enrolled: int) -> "array[int]":
     """Return what is submitted, as the runner does: expired videos first, then by the order of their enrolment."""
-    order = {key: number for number, key in enumerate(ledger)}
 
-    def rank(number: int) -> tuple[bool, float]:
-        job = judged[number].job
-        return job is None or job.state is not State.EXPIRED, inf if job is None else order[_key(job)]
+    def rank(number: int) -> int:
+        place = places[number] if places[number] >= 0 else enrolled
+        return place - enrolled if judged[number].state is State.EXPIRED else place
 
     submitted = array("I", (number for number, judgement in enumerate(judged) if judgement.fate is Fate.SUBMIT))
-    return array("I", sorted(submitted, key=rank)) if order else submitted
+    return array("I", sorted(submitted, key=rank)) if places else submitted
+
+
+_PLAIN = tuple(Judgement(*_REASONS[state], state) for state in (State.PLANNED, State.DONE))
+_UNSENT, _DONE, _NOT_PLAIN = range(3)
+
+
+def _plain(jobs: Iterable[Seen], findings: Findings) -> bytearray:
+    """Tell of each job whether all that is to be told of it is where it stands: never sent, or done and whole."""
+    told = frozenset().union(findings.missing, findings.damaged, findings.last)
+
+    def kind(job: Seen) -> int:
+        if job.approvals or (told and (job.name, job.request_hash) in told):
+            return _NOT_PLAIN
+        if job.state == State.PLANNED and job.attempt == 0:
+            return _UNSENT
+        return _DONE if job.state == State.DONE else _NOT_PLAIN
+
+    return bytearray(map(kind, jobs))
 
 
 def _known(job: Job, findings: Findings) -> Judgement:
@@ -136,35 +150,23 @@ def _known(job: Job, findings: Findings) -> Judgement:
         reason = f"{reason} ({', '.join(filter(None, words))})" if any(words) else reason
     elif job.state in OVER and job.failure is not None:
         reason = f"{reason}: {job.failure.kind}"
-    return Judgement(fate, why, reason, job)
+    return Judgement(fate, why, reason, job.state)
 
 
-class _Past:
-    """What was asked for before under a name, or under another take of it."""
+def _new(number: int, spec: Spec, pairs: Pairs, jobs: Enrolled, before: Noted) -> Judgement:
+    """Return what becomes of a job that the ledger lacks, held against what was there in its place: that is noted."""
+    if number in pairs.before:
+        return _changed(before.add(number, jobs[pairs.before[number]]), spec)
+    other = pairs.takes.get(entry(spec.name)) if pairs.takes else None
+    if other is not None and pixels(jobs[other].request) == pixels(spec.request):
+        return Judgement(Fate.SUBMIT, Why.TAKE, "take added")
+    return Judgement(Fate.SUBMIT, Why.NEW, "new")
 
-    def __init__(self, jobs: Iterable[Job], orphans: Iterable[Job]) -> None:
-        self._takes: dict[str, Job] = {}
-        for job in jobs:
-            if job.attempt > 0:
-                self._takes.setdefault(_entry(job.name), job)
-        self._before: dict[str, Job] = {}
-        for job in orphans:
-            known = self._before.get(job.name)
-            if known is None or job.attempt > 0 or known.attempt == 0:
-                self._before[job.name] = job
 
-    def new(self, spec: Spec) -> Judgement:
-        """Return what becomes of a job that the ledger lacks, held against what was there in its place."""
-        before = self._before.get(spec.name)
-        if before is not None:
-            changed = changes(pixels(before.request), pixels(spec.request))
-            what = ", ".join(change.field for change in changed)
-            rendered = "changed" if before.attempt > 0 else "changed before it was submitted"
-            return Judgement(Fate.SUBMIT, Why.CHANGED, f"{rendered}: {what}", None, changed)
-        other = self._takes.get(_entry(spec.name)) if self._takes else None
-        if other is not None and pixels(other.request) == pixels(spec.request):
-            return Judgement(Fate.SUBMIT, Why.TAKE, "take added")
-        return Judgement(Fate.SUBMIT, Why.NEW, "new")
+def _changed(before: Job, spec: Spec) -> Judgement:
+    what = ", ".join(change.field for change in changes(pixels(before.request), pixels(spec.request)))
+    rendered = "changed" if before.attempt > 0 else "changed before it was submitted"
+    return Judgement(Fate.SUBMIT, Why.CHANGED, f"{rendered}: {what}")
 
 
 def _left(found: Judgement, spec: Spec, selected: Collection[str]) -> Judgement:
@@ -175,27 +177,14 @@ def _left(found: Judgement, spec: Spec, selected: Collection[str]) -> Judgement:
     return found._replace(fate=Fate.LEAVE, why=why, reason=reason)
 
 
-def _orphan(job: Job) -> Item:
+def _orphan(job: Job) -> Judgement:
     fate, _, reason = _REASONS[job.state]
     if fate is Fate.SUBMIT or job.state in OVER | {State.DONE}:
         fate = Fate.LEAVE
     if job.state is State.DONE and job.path is None:
         reason = "its file was deleted"
-    return Item(job.name, fate, Why.ORPHANED, f"not in the manifest any more; {reason}", None, job)
-
-
-def _renamings(new: Iterable[tuple[Spec, str]], orphans: Iterable[Job]) -> tuple[Renaming, ...]:
-    """Pair new names with sent jobs that nobody asks for any more and whose request is the same, in their order."""
-    free: defaultdict[str, list[Job]] = defaultdict(list)
-    for job in orphans:
-        if job.attempt > 0:
-            free[job.request_hash].append(job)
-    return tuple(Renaming(free[hashed].pop(0), spec) for spec, hashed in new if free.get(hashed))
+    return Judgement(fate, Why.ORPHANED, f"not in the manifest any more; {reason}", job.state)
 
 
 def _key(job: Job) -> Key:
     return job.name, job.request_hash
-
-
-def _entry(name: str) -> str:
-    return name.rpartition("#")[0]

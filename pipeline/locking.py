@@ -55,10 +55,13 @@ def lock(manifest: Path, options: Options, file: Path | None) -> Locked:
 
 
 def _pinned(prepared: Prepared) -> list[Pinned]:
-    asked = [(item.spec, item.job) for item in prepared.plan.items if item.spec is not None]
+    specs = prepared.loaded.specs
     if not prepared.campaign.ledger.exists():
-        return [Pinned(spec) for spec, _ in asked]
+        return [Pinned(spec) for spec in specs]
     with reading.opened(prepared.campaign.ledger) as connection:
+        renamed = {renaming.spec.name: renaming.job for renaming in prepared.plan.renamings}
+        known = {(job.name, job.request_hash): job for job in reading.jobs(connection)}
+        asked = [(spec, known.get((spec.name, spec.request_hash), renamed.get(spec.name))) for spec in specs]
         return [Pinned(spec, job, _model(reading.events(connection, job)) if job else None) for spec, job in asked]
 
 

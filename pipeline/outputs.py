@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Protocol
 
 from pipeline import sidecars
 from pipeline.disk import create, storage_errors, sync_folder, write
@@ -25,6 +25,17 @@ from pipeline.videos import parse_object
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS})
+
+
+class WithFile(Protocol):
+    """What says of a job which file it has, and how long that is."""
+
+    @property
+    def output(self) -> str: ...
+    @property
+    def path(self) -> str | None: ...
+    @property
+    def bytes(self) -> int | None: ...
 
 
 class Outputs:
@@ -74,7 +85,7 @@ class Outputs:
         """Return what takes the job's download. The disk is not touched before there is something to write."""
         return Part(self._part_path(job), self._mode, self._make, self._sealed)
 
-    def intact(self, job: Job) -> bool:
+    def intact(self, job: WithFile) -> bool:
         """Tell whether the job's file is there with the recorded length. (``verify`` reads the bytes.)"""
         try:
             found = (self._campaign / (job.path or job.output)).lstat()
@@ -82,7 +93,7 @@ class Outputs:
             return False
         return stat.S_ISREG(found.st_mode) and found.st_size == job.bytes
 
-    def is_there(self, job: Job) -> bool:
+    def is_there(self, job: WithFile) -> bool:
         """Tell whether anything has the name of the job's file."""
         return os.path.lexists(self._campaign / (job.path or job.output))
 

@@ -1,15 +1,18 @@
 """What a run would do, and why, job by job. Pure."""
 
+from array import array
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
-from itertools import chain
-from typing import Any, NamedTuple, overload
+from typing import Any, NamedTuple, TypeVar, overload
 
-from pipeline.changes import Change
+from pipeline.changes import Change, changes, pixels
 from pipeline.jobs import Job, Spec, State
+from pipeline.packing import PackedJobs
 
+T = TypeVar("T")
 Key = tuple[str, str]
 """A job's name and its request's hash."""
 
@@ -56,9 +59,10 @@ class Why(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One job of the plan: ``job`` as the ledger has it, ``spec`` as the manifest asks for it, where they do.
+    """One job of the plan: ``spec`` as the manifest asks for it, ``state`` as it stands in the ledger, where they do.
 
-    ``changes`` are those of the request against the one that was rendered under the same name before.
+    ``job`` is what the ledger says besides: None too of a job that was never sent, and of one that is done and whole.
+    ``before`` is the job that the ledger has under the same name, with another request.
     """
 
     name: str
@@ -67,7 +71,15 @@ class Item:
     reason: str
     spec: Spec | None
     job: Job | None
-    changes: tuple[Change, ...] = ()
+    before: Job | None = None
+    state: State | None = None
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """What of the request is another than before."""
+        if self.spec is None or self.before is None:
+            return ()
+        return changes(pixels(self.before.request), pixels(self.spec.request))
 
     @property
     def request(self) -> Mapping[str, Any] | None:
@@ -86,43 +98,81 @@ class Renaming:
 
 
 class Judgement(NamedTuple):
-    """What is to become of a job, and why: the plan's item of it but for its name and its spec."""
+    """What is to become of a job, and why; and where it stands. Many jobs share one."""
 
     fate: Fate
     why: Why
     reason: str
-    job: Job | None = None
-    changes: tuple[Change, ...] = ()
+    state: State | None = None
+
+
+class Noted:
+    """Jobs of the ledger by the numbers of the items to which they belong: added in their order, best read in it."""
+
+    def __init__(self) -> None:
+        self.numbers = array("I")
+        self._jobs = PackedJobs()
+
+    def add(self, number: int, job: Job) -> Job:
+        self.numbers.append(number)
+        self._jobs.append(job)
+        return job
+
+    def get(self, number: int) -> Job | None:
+        place = bisect_left(self.numbers, number)
+        found = place < len(self.numbers) and self.numbers[place] == number
+        return self._jobs[place] if found else None
 
 
 class Items(Sequence[Item]):
     """The items of a plan. Equal judgements are one, and an item is made when it is asked for: there may be many."""
 
     def __init__(
-        self, specs: Sequence[Spec] = (), judged: Sequence[Judgement] = (), orphans: Sequence[Item] = ()
+        self,
+        specs: Sequence[Spec] = (),
+        judged: Sequence[Judgement] = (),
+        *,
+        met: Noted | None = None,
+        before: Noted | None = None,
     ) -> None:
-        """``judged`` are the judgements of the ``specs``, in their order."""
-        self._specs, self.judged, self._orphans = specs, judged, orphans
+        """``judged`` are the judgements of the ``specs``, in their order, and then those of orphans.
+
+        ``met`` are the jobs of which there is more to tell, ``before`` those that were in the place of changed ones.
+        """
+        self._specs, self.judged, self._met, self._before = specs, judged, met or Noted(), before or Noted()
 
     def __len__(self) -> int:
-        return len(self.judged) + len(self._orphans)
+        return len(self.judged)
 
     def __iter__(self) -> Iterator[Item]:
-        for spec, (fate, why, reason, job, changed) in zip(self._specs, self.judged, strict=True):
-            yield Item(spec.name, fate, why, reason, spec, job, changed)
-        yield from self._orphans
+        for number, spec in enumerate(self._specs):
+            yield self._item(number, spec)
+        for number in range(len(self._specs), len(self.judged)):
+            yield self._item(number, None)
 
     def of(self, fates: Collection[Fate]) -> Iterator[Item]:
         """Yield the items with one of these fates."""
         for number, judgement in enumerate(self.judged):
             if judgement.fate in fates:
                 yield self[number]
-        yield from (item for item in self._orphans if item.fate in fates)
 
     @property
     def counts(self) -> Counter[Fate]:
         """How many items have which fate."""
-        return Counter(chain((one.fate for one in self.judged), (one.fate for one in self._orphans)))
+        return Counter(one.fate for one in self.judged)
+
+    @property
+    def changed(self) -> Iterator[Item]:
+        """Yield the items that have changes."""
+        return (self[number] for number in self._before.numbers)
+
+    def _item(self, number: int, spec: Spec | None) -> Item:
+        fate, why, reason, state = self.judged[number]
+        job, before = self._met.get(number), self._before.get(number)
+        if spec is None:
+            assert job is not None  # noqa: S101  # an orphan is a job of the ledger
+            return Item(job.name, fate, why, reason, None, job, None, state)
+        return Item(spec.name, fate, why, reason, spec, job, before, state)
 
     @overload
     def __getitem__(self, index: int) -> Item: ...
@@ -132,16 +182,13 @@ class Items(Sequence[Item]):
         if isinstance(index, slice):
             return [self[one] for one in range(*index.indices(len(self)))]
         number = range(len(self))[index]
-        if number >= len(self.judged):
-            return self._orphans[number - len(self.judged)]
-        spec, (fate, why, reason, job, changed) = self._specs[number], self.judged[number]
-        return Item(spec.name, fate, why, reason, spec, job, changed)
+        return self._item(number, self._specs[number] if number < len(self._specs) else None)
 
 
 class Some(Sequence[Item]):
     """Some of a plan's items, in an order of their own."""
 
-    def __init__(self, items: Sequence[Item], numbers: Sequence[int]) -> None:
+    def __init__(self, items: Sequence[Item] = (), numbers: Sequence[int] = ()) -> None:
         self._items, self._numbers = items, numbers
 
     def __len__(self) -> int:
@@ -156,6 +203,12 @@ class Some(Sequence[Item]):
             return Some(self._items, self._numbers[index])
         return self._items[self._numbers[index]]
 
+    def each(self, tell: Callable[[Item], T]) -> list[T]:
+        """Return what is told of each, in their order; they are gone through in the plan's, as that is how they lie."""
+        places = sorted(range(len(self)), key=self._numbers.__getitem__)
+        told = {place: tell(self._items[self._numbers[place]]) for place in places}
+        return [told[place] for place in range(len(places))]
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -164,7 +217,7 @@ class Plan:
     items: Items
     renamings: tuple[Renaming, ...]
     looked_for: frozenset[State] = frozenset()
-    submissions: Sequence[Item] = ()
+    submissions: Some = field(default_factory=Some)
 
     def of(self, *fates: Fate) -> Iterator[Item]:
         return self.items.of(fates)
@@ -175,7 +228,7 @@ class Plan:
         asked_about = _ASKED_ABOUT_AGAIN | self.looked_for
         counts = self.items.counts
         return counts[Fate.SUBMIT] + counts[Fate.CONTINUE] > 0 or any(
-            item.job is not None and item.job.state in asked_about for item in self.of(Fate.DECIDE)
+            one.fate is Fate.DECIDE and one.state in asked_about for one in self.items.judged
         )
 
 

@@ -116,7 +116,7 @@ def _item_document(item: Item, prepared: Prepared, places: Places) -> dict[str, 
         ],
         "failure": failure.kind.value if failure else None,
         "cost": prepared.price(item) if item.fate is Fate.SUBMIT else None,
-        "state": item.job.state.value if item.job else None,
+        "state": item.state.value if item.state else None,
         "orphaned": item.spec is None,
         "request": dict(item.spec.request) if item.spec else None,
         "output": f"videos/{item.spec.output}" if item.spec else None,
@@ -158,10 +158,9 @@ def shown_changes(prepared: Prepared) -> tuple[Item, ...]:
 def _changed_alike(prepared: Prepared) -> Sequence[_Group]:
     """Return the jobs that are changed in groups: the same letters are others in the same fields."""
     groups: defaultdict[tuple[object, ...], _Group] = defaultdict(_Group)
-    for item in prepared.plan.items:
-        if item.changes:
-            alike = ((change.path, *_core(_spelled(change.old), _spelled(change.new))) for change in item.changes)
-            groups[tuple(alike)].add(item)
+    for item in prepared.plan.items.changed:
+        alike = ((change.path, *_core(_spelled(change.old), _spelled(change.new))) for change in item.changes)
+        groups[tuple(alike)].add(item)
     return sorted(groups.values(), key=lambda group: -group.jobs)
 
 
@@ -258,7 +257,7 @@ def _print_cost(console: Console, prepared: Prepared) -> None:
             priced = "price unknown" if group.cost is None else f"{group.price:.2f} each, {group.cost:,.2f}"
             console.print(f"  {group.jobs:,} x {safe(_words(group.kind))}: {priced}")
         _print_rest(console, len(cost.groups) - _GROUPS_AT_MOST, "kind")
-    if prepared.record.jobs:
+    if prepared.record.sums.counts:
         console.print(f"Before: {spent(prepared.status)}")
     if account.is_bounded:
         bounds = [] if account.left is None else [f"{account.left:,.2f} {cost.currency or ''}".rstrip()]

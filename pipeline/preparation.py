@@ -3,7 +3,7 @@
 Reads the manifest, the ledger and the disk; writes nothing and asks no server.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
@@ -13,20 +13,22 @@ from typing import Any
 from pipeline import files
 from pipeline.campaign import Campaign
 from pipeline.checking import remembering, selection
-from pipeline.costs import Account, Agreed, Estimate, Kind, estimate
+from pipeline.costs import Account, Agreed, Estimate, Kind, Priced, estimate, summed
 from pipeline.decisions import may_be_sent_again
 from pipeline.errors import UsageError
 from pipeline.files import Loaded, Source
 from pipeline.images import Image
 from pipeline.instructions import Options
-from pipeline.jobs import DOUBTFUL, GONE, Job, State
+from pipeline.jobs import DOUBTFUL, GONE, State
 from pipeline.judging import Findings, compare
 from pipeline.ledger import reading
+from pipeline.ledger.keeping import KeptJobs, sums
+from pipeline.pairing import Seen
 from pipeline.plan import Fate, Item, Items, Key, Last, Plan
 from pipeline.policies import policy
 from pipeline.profile import Price, Profile
 from pipeline.providers import Profiles
-from pipeline.summary import Status
+from pipeline.summary import Status, Sums
 from pipeline.timing import Forecast, forecast, learned
 
 
@@ -34,12 +36,13 @@ from pipeline.timing import Forecast, forecast, learned
 class Record:
     """What a campaign's ledger says; nothing where there is none yet.
 
-    ``last`` has the last events of planned jobs that were sent before, ``words`` how many approvals jobs had when a
-    person spoke last.
+    ``sums`` are what its jobs come to, ``at_server`` of which kinds those are that render there. ``last`` has the last
+    events of planned jobs that were sent before, ``words`` how many approvals jobs had when a person spoke last.
     """
 
     settings: Mapping[str, Any] = field(default_factory=dict)
-    jobs: tuple[Job, ...] = ()
+    sums: Sums = field(default_factory=lambda: Sums({}, {}))
+    at_server: tuple[Kind, ...] = ()
     account: Account = field(default_factory=Account)
     last: Mapping[Key, Last] = field(default_factory=dict)
     words: Mapping[Key, int] = field(default_factory=dict)
@@ -49,8 +52,9 @@ class Record:
 class Prepared:
     """A manifest held against its ledger: what a run would do, what that costs, and how long it takes.
 
-    ``account`` has the budget of this run. ``agreed`` is what people have agreed to so far. ``address`` is where
-    requests go: None for the bundled simulator, and as long as nobody has said it.
+    ``priced`` is what is submitted, in its order. ``account`` has the budget of this run. ``agreed`` is what people
+    have agreed to so far. ``address`` is where requests go: None for the bundled simulator, and as long as nobody has
+    said it.
     """
 
     loaded: Loaded
@@ -60,6 +64,7 @@ class Prepared:
     selected: frozenset[str]
     remembered: Mapping[str, str]
     record: Record = Record()
+    priced: Sequence[Priced] = ()
     account: Account = field(default_factory=Account)
     forecast: Forecast | None = None
     address: str | None = None
@@ -71,7 +76,7 @@ class Prepared:
             self.loaded.manifest.name,
             str(self.campaign.folder.absolute()),
             self.cost.currency,
-            self.record.jobs,
+            KeptJobs(self.campaign.ledger, self.record.sums, {}),
             self.account.max_cost,
             self.account.max_videos,
         )
@@ -79,21 +84,21 @@ class Prepared:
     @property
     def agreed(self) -> Agreed:
         """What has been agreed to before, as far as it is spent or its jobs are still asked for."""
-        known = (item.job.request for item in self.plan.items if item.job and item.spec and _is_to_do(item))
-        still = Agreed.to(self.account, estimate(known, self.loaded.profile.cost, self.cost.currency))
-        return Agreed(*self.record.settings.get("agreed", ())).at_most(still)
+        before = Agreed(*self.record.settings.get("agreed", ()))
+        if before == Agreed():  # as in a ledger for which nobody was asked, however many jobs it has
+            return before
+        known = (item.request or {} for item in self.plan.items if item.state and item.spec and _is_to_do(item))
+        return before.at_most(Agreed.to(self.account, estimate(known, self.loaded.profile.cost, self.cost.currency)))
 
     @property
     def asks_for(self) -> Agreed:
         """What has to be agreed to: all that was promised before, and all that would be now within the budget."""
-        within = (item.request or {} for item in islice(self.plan.submissions, self.held))
-        return Agreed.to(self.account, estimate(within, self.loaded.profile.cost, self.cost.currency))
+        return Agreed.to(self.account, summed(islice(self.priced, self.held), self.cost.currency))
 
     @property
     def held(self) -> int:
         """How many of the new attempts the budget holds."""
-        submissions = self.plan.submissions
-        return self.account.holds(map(self.price, submissions)) if self.account.is_bounded else len(submissions)
+        return self.account.holds(price for _, price in self.priced) if self.account.is_bounded else len(self.priced)
 
     @property
     def requests_per_minute(self) -> float:
@@ -124,21 +129,27 @@ def prepare(manifest: Source, options: Options) -> Prepared:
         loaded, campaign, Plan(Items(), ()), unspent, selection(loaded.specs, options), loaded.manifest.remembered
     )
     prepared = held_against(record, prepared, options)
-    return replace(prepared, forecast=_forecast(campaign, loaded, prepared.plan, record))
+    return replace(prepared, forecast=_forecast(prepared))
 
 
 def held_against(record: Record, prepared: Prepared, options: Options) -> Prepared:
     """Return what would be done, and what it costs, where the ledger says this."""
     loaded = prepared.loaded
     plan = compared(prepared.campaign, loaded, prepared.selected, record)
-    requests = (item.request or {} for item in plan.submissions)
-    cost = estimate(requests, loaded.profile.cost, prepared.cost.currency)
+    kinds: dict[Priced, Priced] = {}  # there are few, and many jobs of each
+
+    def priced(item: Item) -> Priced:
+        found = Kind.of(item.request or {}), prepared.price(item)
+        return kinds.setdefault(found, found)
+
+    jobs = plan.submissions.each(priced)
     account = record.account._replace(**_budget(loaded, options))
-    return replace(prepared, plan=plan, cost=cost, record=record, account=account)
+    cost = summed(jobs, prepared.cost.currency)
+    return replace(prepared, plan=plan, cost=cost, record=record, priced=jobs, account=account)
 
 
 def _is_to_do(item: Item) -> bool:
-    return item.fate is Fate.SUBMIT or (item.job is not None and item.job.state is State.PLANNED)
+    return item.fate is Fate.SUBMIT or item.state is State.PLANNED
 
 
 def _budget(loaded: Loaded, options: Options) -> dict[str, Any]:
@@ -147,16 +158,15 @@ def _budget(loaded: Loaded, options: Options) -> dict[str, Any]:
     return {name: loaded.manifest.budget.get(name) if value is None else value for name, value in given.items()}
 
 
-def _forecast(campaign: Campaign, loaded: Loaded, plan: Plan, record: Record) -> Forecast:
+def _forecast(prepared: Prepared) -> Forecast:
+    campaign, loaded, record = prepared.campaign, prepared.loaded, prepared.record
     seen: list[tuple[Kind, float]] = []
     if campaign.ledger.exists():
         with reading.opened(campaign.ledger) as connection:
             seen = reading.render_times(connection)
-    kinds: dict[Kind, Kind] = {}  # there are few, and many jobs of each
-    ahead = (Kind.of(item.request or {}) for item in plan.submissions)
     return forecast(
-        [kinds.setdefault(kind, kind) for kind in ahead],
-        [Kind.of(job.request) for job in record.jobs if job.state in _AT_SERVER],
+        [kind for kind, _ in prepared.priced],
+        record.at_server,
         learned(seen),
         requests_per_minute=_rate(loaded, record),
         max_in_flight=loaded.limits.max_in_flight,
@@ -183,18 +193,22 @@ def _price(loaded: Loaded, options: Options) -> Price | None:
 
 def compared(campaign: Campaign, loaded: Loaded, selected: frozenset[str], record: Record) -> Plan:
     """Return what a run would do, by the ledger as it is."""
-    outputs, jobs = campaign.outputs, record.jobs
-    missing = [job for job in jobs if job.state is State.DONE and not outputs.intact(job)]
-    damaged = [job for job in missing if outputs.is_there(job)]
-    back = [job for job in jobs if job.state in GONE and job.sha256 and outputs.intact(job)]
-    return compare(
+    compared_with = partial(
+        compare,
         loaded.specs,
-        jobs,
         selected=selected,
-        findings=Findings(_keys(missing), _keys(damaged), _keys(back), record.last),
         again=partial(may_be_sent_again, policy(loaded.profile, retry=loaded.manifest.retry)),
         listing=loaded.profile.abilities.list,
     )
+    if not campaign.ledger.exists():
+        return compared_with(())
+    with reading.opened(campaign.ledger) as connection, reading.at_one_instant(connection) as jobs:
+        outputs = campaign.outputs
+        missing = [line for line in reading.lines_among(connection, {State.DONE}) if not outputs.intact(line)]
+        damaged = [line for line in missing if outputs.is_there(line)]
+        back = [job for job in reading.jobs(connection, GONE) if job.sha256 and outputs.intact(job)]
+        findings = Findings(_keys(missing), _keys(damaged), _keys(back), record.last)
+        return compared_with(jobs, findings=findings)
 
 
 def wanted_images(prepared: Prepared) -> tuple[Image, ...]:
@@ -206,13 +220,13 @@ def wanted_images(prepared: Prepared) -> tuple[Image, ...]:
         item.spec.request.get("input_reference")
         for item in plan.items
         if item.spec and item.name in prepared.selected
-        if item.fate is Fate.SUBMIT or (item.job and item.job.state in DOUBTFUL)
+        if item.fate is Fate.SUBMIT or item.state in DOUBTFUL
     )
     wanted = dict.fromkeys(reference["sha256"] for reference in may_be_sent if isinstance(reference, Mapping))
     return tuple(images[sha256] for sha256 in wanted if sha256 in images)
 
 
-def _keys(jobs: Iterable[Job]) -> frozenset[tuple[str, str]]:
+def _keys(jobs: Iterable[Seen]) -> frozenset[Key]:
     return frozenset((job.name, job.request_hash) for job in jobs)
 
 
@@ -231,6 +245,8 @@ def read_ledger(campaign: Campaign) -> Record:
     if not campaign.ledger.exists():
         return Record()
     with reading.opened(campaign.ledger) as connection:
-        settings, jobs = reading.settings(connection), tuple(reading.jobs(connection))
+        at_server = tuple(Kind.of(job.request) for job in reading.jobs(connection, _AT_SERVER))
         last, words = reading.last_events(connection), reading.words_of_people(connection)
-        return Record(settings, jobs, reading.account(connection), last, words)
+        return Record(
+            reading.settings(connection), sums(connection), at_server, reading.account(connection), last, words
+        )

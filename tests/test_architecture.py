@@ -23,7 +23,7 @@ FLOORS = [
        retrying summary
        actions breakers listing matching answers audits sidecars clock rules annotations comparing symptoms
        diagnosis outlines changes costs timing previews saved tally onlookers exposition boxes rows splits sharding
-       cards neutral spelling packing firsts judging""",
+       cards neutral spelling packing firsts pairing judging""",
     """client connections gets probing network shipped providers files folder including parquet pages starter inputs
        outputs parts disk custody planfiles staging ledger simulator traffic trails campaign instructions""",
     """steps polling runner supervision fixing checking preparation reconciliation surroundings inquiry rebuilding

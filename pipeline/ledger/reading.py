@@ -2,7 +2,8 @@
 
 import json
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from array import array
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing, contextmanager
 from itertools import groupby
 from pathlib import Path
@@ -132,23 +133,35 @@ def lines(connection: sqlite3.Connection) -> Iterator[Line]:
     return map(Line._make, connection.execute(f"{_LINES} ORDER BY id"))
 
 
-def lines_by_name(connection: sqlite3.Connection) -> Iterator[Line]:
-    """Yield the same by name, and by the request's hash where names are equal: in the order of Python's strings."""
-    return map(Line._make, connection.execute(f"{_LINES} ORDER BY name, request_hash"))
+class Instant:
+    """All jobs as they stand at one instant, in the order of their enrolment: as lines, and whole by their place."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._numbers = array("q", (number for (number,) in connection.execute("SELECT id FROM jobs ORDER BY id")))
+
+    def __iter__(self) -> Iterator[Line]:
+        return lines(self._connection)
+
+    def __getitem__(self, place: int) -> Job:
+        row = self._connection.execute(f"{SELECT} WHERE id = ?", (self._numbers[place],)).fetchone()
+        return job_from(row[1:])
+
+
+@contextmanager
+def at_one_instant(connection: sqlite3.Connection) -> Iterator[Instant]:
+    """Read what others may change meanwhile. Be quick: until it is over, the log of a run only grows."""
+    connection.execute("BEGIN")
+    try:
+        yield Instant(connection)
+    finally:
+        connection.execute("ROLLBACK")
 
 
 def lines_among(connection: sqlite3.Connection, states: Collection[State]) -> Iterator[Line]:
     """Yield those in these states, one state after the other, each in the order of their enrolment."""
     marks = ", ".join("?" * len(states))
     return map(Line._make, connection.execute(f"{_LINES} WHERE state IN ({marks}) ORDER BY state, id", tuple(states)))
-
-
-def numbered(connection: sqlite3.Connection, numbers: Iterable[int]) -> Iterator[Job]:
-    """Yield the jobs with these numbers, in the order in which they are given."""
-    for number in numbers:
-        row = connection.execute(f"{SELECT} WHERE id = ?", (number,)).fetchone()
-        if row is not None:
-            yield job_from(row[1:])
 
 
 def named(connection: sqlite3.Connection, word: str) -> list[Job]:

@@ -10,9 +10,12 @@ import pytest
 from ledgers import built
 
 from pipeline.blocking import inline
-from pipeline.jobs import Spec, State
+from pipeline.jobs import Job, Spec, State
+from pipeline.judging import Findings, compare
 from pipeline.ledger import enrolling, reading
 from pipeline.ledger.store import SqliteLedger
+from pipeline.packing import Packed
+from pipeline.plan import Fate, Why
 
 UNFINISHED = frozenset(State) - {State.DONE, State.FAILED, State.EXPIRED}
 
@@ -46,13 +49,46 @@ def test_lines_say_of_every_job_what_it_says(tmp_path: Path) -> None:
         assert len(jobs) == 2500
         for job, line in zip(jobs, lines, strict=True):
             assert line[1:] == tuple(getattr(job, name) for name in reading.Line._fields[1:])
-        by_name = [line[1:3] for line in reading.lines_by_name(connection)]
-        assert by_name == sorted((job.name, job.request_hash) for job in jobs)
-        some = Random(3).sample(lines, 100)
-        assert list(reading.numbered(connection, (line.number for line in some))) == [
-            jobs[lines.index(line)] for line in some
-        ]
-        assert list(reading.numbered(connection, [10**9])) == []
+        with reading.at_one_instant(connection) as instant:
+            assert list(instant) == lines
+            for place in Random(3).sample(range(2500), 100):
+                assert instant[place] == jobs[place]
+
+
+def test_a_plan_by_the_file_is_that_by_its_jobs(tmp_path: Path) -> None:
+    built(tmp_path / "ledger.db", Random(5), 2500)
+    with reading.opened(tmp_path / "ledger.db") as connection:
+        jobs = list(reading.jobs(connection))
+        specs = asked_for(jobs, Random(6))
+        keys = [(job.name, job.request_hash) for job in jobs if job.state is State.DONE]
+        gone = frozenset(Random(7).sample(keys, 50))
+        findings = Findings(gone, frozenset([*gone][:10]), frozenset(), reading.last_events(connection))
+        how = {"selected": frozenset(spec.name for spec in specs[::2]), "findings": findings}
+        by_jobs = compare(specs, jobs, **how, again=lambda job: job.attempt < 2)
+        with reading.at_one_instant(connection) as instant:
+            by_file = compare(Packed(specs), instant, **how, again=lambda job: job.attempt < 2)
+    assert [*by_file.items] == [*by_jobs.items]
+    assert [*by_file.submissions] == [*by_jobs.submissions]
+    assert by_file.renamings == by_jobs.renamings
+    assert len(by_file.renamings) > 100
+    assert {item.fate for item in by_file.items} == set(Fate)
+    assert {Why.NEW, Why.CHANGED, Why.UNSENT, Why.AGAIN, Why.ORPHANED} < {item.why for item in by_file.items}
+
+
+def asked_for(jobs: list[Job], random: Random) -> list[Spec]:
+    """Return a manifest's jobs: of these some as they are, some renamed, some changed; others are new."""
+    specs = []
+    for number, job in enumerate(jobs):
+        spec = Spec(job.name, 1, job.request, job.output, "m.yaml:1:1", job.tags, job.metadata)
+        kind = random.randrange(5)
+        if kind == 1:
+            spec = replace(spec, name=f"renamed-{number}#1")
+        elif kind == 2:
+            spec = replace(spec, request={**job.request, "prompt": f"Another {number}"})
+        if kind < 4:
+            specs.append(spec)
+    random.shuffle(specs)
+    return specs
 
 
 def test_jobs_of_some_states_come_in_the_order_of_their_enrolment(tmp_path: Path) -> None:
