@@ -227,6 +227,7 @@ def test_every_command_and_option_that_a_page_names_exists() -> None:
     options = {name for command in commands() for option in command.params for name in option.opts}
     foreign = {"--without-pip", "--python", "--help", "--version"}
     foreign |= {"--no-cache-dir", "--uid", "--rm", "--init", "--stop-timeout"}  # pip, useradd, docker
+    foreign |= {"--only", "--rounds", "--short"}  # the benchmarks
     for page in PAGES:
         text = re.sub(r"python tests/[^`\n]+", "", page.read_text("utf-8"))  # these have options of their own
         assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)) <= options | foreign, page.name
