@@ -19,7 +19,7 @@ from pipeline.simulator import dialects
 NOT_RUN = [
     ("litellm.md", "python tests/litellm/check.py"),
     ("operations.md", "docker build -t callsheet ."),
-    ("performance.md", "python3 benchmarks/run.py                      # all of them"),
+    ("performance.md", "python3 benchmarks/run.py"),
     ("reliability.md", "python tests/faults/check.py"),
     ("report.md", "python tests/browser/measure.py 1000"),
     ("running.md", "callsheet status spring.yaml --watch"),
