@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import islice
+from operator import lt
 from typing import Any, NamedTuple, TypeVar, overload
 
 from pipeline.changes import Change, changes, pixels
@@ -205,9 +207,13 @@ class Some(Sequence[Item]):
 
     def each(self, tell: Callable[[Item], T]) -> list[T]:
         """Return what is told of each, in their order; they are gone through in the plan's, as that is how they lie."""
-        places = sorted(range(len(self)), key=self._numbers.__getitem__)
-        told = {place: tell(self._items[self._numbers[place]]) for place in places}
-        return [told[place] for place in range(len(places))]
+        if all(map(lt, self._numbers, islice(self._numbers, 1, None))):
+            return [*map(tell, self)]
+        ranks = array("I", bytes(4 * len(self)))
+        for rank, place in enumerate(sorted(range(len(self)), key=self._numbers.__getitem__)):
+            ranks[place] = rank
+        told = [tell(self._items[number]) for number in sorted(self._numbers)]
+        return [told[rank] for rank in ranks]
 
 
 @dataclass(frozen=True, slots=True)

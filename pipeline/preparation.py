@@ -48,7 +48,7 @@ class Record:
     words: Mapping[Key, int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)  # asyncio spells out what a task has returned: of a million jobs
 class Prepared:
     """A manifest held against its ledger: what a run would do, what that costs, and how long it takes.
 

@@ -88,3 +88,13 @@ def test_the_orphans_come_last() -> None:
     assert [item.name for item in plan.items] == ["job-1#1", "gone#1"]
     assert plan.items[1] == plan.items[-1] == [*plan.items][1]
     assert [item.name for fate in plan.items.counts for item in plan.of(fate)] == ["job-1#1", "gone#1"]
+
+
+def test_what_is_told_of_submissions_comes_in_their_order() -> None:
+    specs = Packed(spec(number) for number in range(1300))
+    jobs = [Job.planned(spec(number)) for number in reversed(range(1300))]
+    names = frozenset(one.name for one in specs)
+    for ledger in ([], jobs, jobs[:700], [*reversed(jobs)]):
+        found = compare(specs, ledger, selected=names).submissions
+        assert found.each(lambda item: item.name) == [item.name for item in found]
+        assert len(found) == 1300
