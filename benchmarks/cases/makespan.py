@@ -24,6 +24,8 @@ SETTINGS = (
 )
 """Those of the goal: limited by the rate, by the places at the server, or by neither."""
 
+SHORT = (Setting(8, 60, 4, 15),)
+
 CROWD = Setting(1500, 6000, 500, 60)
 """Five hundred in flight."""
 
@@ -40,13 +42,13 @@ def measure(bench: "Bench") -> Sequence[Row]:
     Five hundred take long, and differ little: a seed less.
     """
     rows: list[Row] = []
-    settings = SETTINGS[-1:] if bench.short else SETTINGS
+    settings = SHORT if bench.short else SETTINGS
     for setting in settings:
         runs = [_run(bench, setting, seed) for seed in range(min(bench.rounds, SEEDS))]
         name = f"makespan ({setting.jobs}, {setting.rate:g}/min, {setting.at_once}, {setting.seconds:g} s)"
         rows.append(_makespan(name, runs))
         rows.append(bound(name, "429s a job", [run["refused"] / setting.jobs for run in runs], most=0.05))
-    crowd = replace(CROWD, jobs=bench.size(CROWD.jobs, 40), at_once=bench.size(CROWD.at_once, 20))
+    crowd = replace(CROWD, jobs=bench.size(CROWD.jobs, 10), at_once=bench.size(CROWD.at_once, 5))
     seeds = range(min(bench.rounds, SEEDS - 1))
     listed, single = ([_run(bench, crowd, seed, lists=lists) for seed in seeds] for lists in (True, False))
     name = f"polls ({crowd.at_once} in flight)"
