@@ -177,6 +177,11 @@ def test_a_take_that_is_added_is_no_new_shot() -> None:
     assert [item.why for item in changed.of(Fate.SUBMIT)] == [Why.CHANGED, Why.NEW]
 
 
+def test_a_take_beside_one_that_was_never_sent_is_a_new_shot() -> None:
+    plan = planned([spec("a#1"), replace(spec("a#2"), take=2)], [job(spec("a#1"), State.PLANNED)])
+    assert (plan.items[1].why, plan.items[1].reason) == (Why.NEW, "new")
+
+
 FAILURE = Failure(FailureKind.SERVER, "no")
 
 
