@@ -3,6 +3,7 @@
 import asyncio
 import io
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import fields, replace
 from pathlib import Path
@@ -35,10 +36,10 @@ def both(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Status, Status
     return found, replace(found, jobs=tuple(found.jobs))
 
 
-def printed(show: object, *given: object) -> str:
+def printed(show: Callable[..., None], *given: object) -> str:
     out = Console(file=io.StringIO(), width=200)
-    show(out, *given)  # type: ignore[operator]
-    return out.file.getvalue()  # type: ignore[attr-defined,no-any-return]
+    show(out, *given)
+    return out.file.getvalue()
 
 
 def test_the_sums_are_the_same(both: tuple[Status, Status]) -> None:
