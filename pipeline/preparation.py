@@ -247,6 +247,5 @@ def read_ledger(campaign: Campaign) -> Record:
     with reading.opened(campaign.ledger) as connection:
         at_server = tuple(Kind.of(job.request) for job in reading.jobs(connection, _AT_SERVER))
         last, words = reading.last_events(connection), reading.words_of_people(connection)
-        return Record(
-            reading.settings(connection), sums(connection), at_server, reading.account(connection), last, words
-        )
+        (known, _), account = sums(connection), reading.account(connection)
+        return Record(reading.settings(connection), known, at_server, account, last, words)

@@ -3,7 +3,7 @@
 import json
 import sqlite3
 from array import array
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from itertools import groupby
 from pathlib import Path
@@ -20,8 +20,6 @@ _PAGE = 1000
 _RECENT = 20_000  # events
 _RENDERS = 1000
 _LINES = "SELECT id, name, request_hash, state, attempt, approvals, orphaned, output, path, bytes FROM jobs"
-_TELLING = """(failure IS NOT NULL OR warnings <> '[]' OR state = 'completed'
-    OR (approvals > 0 AND state NOT IN ('done', 'failed', 'expired')))"""
 SELECT = f"SELECT id, {', '.join(COLUMNS)} FROM jobs"  # noqa: S608  # column names of our own
 
 
@@ -84,17 +82,20 @@ def translated(path: Path) -> Iterator[None]:
         raise LedgerError(f"{path}: {error}") from error
 
 
-def jobs(
-    connection: sqlite3.Connection, states: Collection[State] = tuple(State), *, telling: bool = False
-) -> Iterator[Job]:
-    """Yield the jobs in one of the states, in the order of their enrolment.
-
-    ``telling``: of those of which there is nothing to tell, no failure or warning, now or before, most are left out.
-    """
+def jobs(connection: sqlite3.Connection, states: Collection[State] = tuple(State)) -> Iterator[Job]:
+    """Yield the jobs in one of the states, in the order of their enrolment."""
     after: int | None = 0
     while after is not None:
-        rows, after = page(connection, states, after, telling=telling)
+        rows, after = page(connection, states, after)
         yield from rows
+
+
+def numbered(connection: sqlite3.Connection, numbers: Sequence[int]) -> Iterator[Job]:
+    """Yield the jobs with these numbers, in the order of their enrolment, in which the numbers are too."""
+    for first in range(0, len(numbers), _PAGE):
+        some = canonical_json(list(numbers[first : first + _PAGE]))
+        rows = connection.execute(f"{SELECT} WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id", (some,))  # noqa: S608  # our own words
+        yield from [job_from(row[1:]) for row in rows]
 
 
 def by_name(connection: sqlite3.Connection) -> Iterator[tuple[Job, float | None]]:
@@ -115,14 +116,11 @@ def shared_paths(connection: sqlite3.Connection) -> frozenset[str]:
     return frozenset(path for (path,) in rows)
 
 
-def page(
-    connection: sqlite3.Connection, states: Collection[State], after: int, *, telling: bool = False
-) -> tuple[list[Job], int | None]:
+def page(connection: sqlite3.Connection, states: Collection[State], after: int) -> tuple[list[Job], int | None]:
     """Return the next jobs, and what to go on ``after``: None at the end."""
     # Each state's by its index, merged as far as the page goes: `state IN` would have all that is left sorted.
-    which = f"AND {_TELLING}" if telling else ""
     number = len(states) + 1
-    found = (f"SELECT id FROM jobs WHERE state = ?{one} AND id > ?{number} {which}" for one in range(1, number))  # noqa: S608
+    found = (f"SELECT id FROM jobs WHERE state = ?{one} AND id > ?{number}" for one in range(1, number))  # noqa: S608
     query = f"{SELECT} WHERE id IN ({' UNION ALL '.join(found)} ORDER BY id LIMIT {_PAGE}) ORDER BY id"
     rows = connection.execute(query, (*states, after)).fetchall()
     return [job_from(row[1:]) for row in rows], rows[-1][0] if len(rows) == _PAGE else None
