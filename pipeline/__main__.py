@@ -1,5 +1,6 @@
 """``callsheet``, and ``python -m pipeline``: the command, which a Ctrl-C may stop before it has begun."""
 
+import gc
 import sys
 
 
@@ -10,7 +11,9 @@ def main() -> int:
     except KeyboardInterrupt:
         sys.stderr.write("callsheet: stopped\n")
         return 130
-    return command()
+    code = command()
+    gc.freeze()  # or all that was loaded is looked through for garbage, more than once, while the process ends
+    return code
 
 
 if __name__ == "__main__":
