@@ -15,6 +15,9 @@ from pipeline.jobs import Failure, FailureKind, Job
 AT_ONCE = 1 << 20
 """Bytes that go to the disk at once, so a short video is written in one go, when it is sealed."""
 
+# glibc gives what is freed back to the system, and each MiB would be 256 page faults, until it has seen a larger block.
+bytes(4 * AT_ONCE)
+
 Stamp = tuple[int, ...]
 
 
