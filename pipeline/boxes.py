@@ -8,7 +8,7 @@ import sys
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 MAX_BOXES = 30_000
 MAX_TABLE = 1 << 22
@@ -19,8 +19,7 @@ class StructureError(Exception):
     """What the file says of itself cannot be. The reason is for people, and printable."""
 
 
-@dataclass(frozen=True, slots=True)
-class Box:
+class Box(NamedTuple):
     """A box, by where its payload lies in the file."""
 
     kind: bytes
@@ -91,13 +90,12 @@ class Source:
         return found
 
     def _box(self, start: int, end: int) -> Box:
-        head = self.read(start, min(16, end - start))
-        if len(head) < 8:
-            raise StructureError(f"it was cut, or has {len(head)} stray bytes at byte {start}")
-        size, kind = _HEAD.unpack_from(head)
-        header = 8
-        if size == 1 and len(head) == 16:
-            size, header = _U64.unpack_from(head, 8)[0], 16
+        room, header = end - start, 8
+        if room < 8:
+            raise StructureError(f"it was cut, or has {room} stray bytes at byte {start}")
+        size, kind = _HEAD.unpack(self.read(start, 8))
+        if size == 1 and room >= 16:
+            size, header = _U64.unpack(self.read(start + 8, 8))[0], 16
         elif size == 0:
             size = self.size - start
         box = Box(kind, start + header, start + size)

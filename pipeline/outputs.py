@@ -191,8 +191,8 @@ class Outputs:
         self._synced.add(folder)
 
     def _part_path(self, job: Job) -> Path:
-        final = self.videos / job.output
-        return final.with_name(f".{final.name[:150]}.{job.request_hash[:12]}.part")
+        folder, slash, name = job.output.rpartition("/")
+        return self.videos / f"{folder}{slash}.{name[:150]}.{job.request_hash[:12]}.part"
 
     def _relative(self, name: Path) -> str:
         return name.relative_to(self._campaign).as_posix()
