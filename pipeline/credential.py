@@ -1,14 +1,20 @@
 """The key: found, checked, sent, and never shown. Pure."""
 
+from __future__ import annotations  # what only lends its type is not loaded
+
 import base64
 import hashlib
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from pipeline.errors import CredentialError
-from pipeline.profile import Auth
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pipeline.profile import Auth
 
 _USABLE = re.compile(r"[\x21-\x7e]{8,512}")
 REDACTED = "[key removed]"

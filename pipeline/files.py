@@ -15,11 +15,11 @@ from pipeline.expansion import Expanded, expand
 from pipeline.folder import Folder, content, why
 from pipeline.images import Image
 from pipeline.including import Including
+from pipeline.instructions import Profiles
 from pipeline.jobs import Spec
 from pipeline.making import Trace
 from pipeline.manifest import Layer, Manifest, Part, assembled, ordered, read
 from pipeline.profile import Limits, Profile, ReferenceRules, RequestRules, Travel
-from pipeline.providers import Profiles
 from pipeline.sayings import shown
 
 

@@ -11,7 +11,6 @@ from urllib.parse import unquote
 
 from pipeline.credential import Secret
 from pipeline.errors import UsageError
-from pipeline.profile import LOOPBACK
 
 if TYPE_CHECKING:
     import httpx
@@ -57,6 +56,8 @@ class Network:
 
         None is the bundled simulator. What is plain http on this machine is not when a proxy elsewhere asks for it.
         """
+        from pipeline.profile import LOOPBACK  # noqa: PLC0415  # who asks nobody needs no profile
+
         if self.ca_file is not None:
             self.trust()
         proxy = self._proxy_url()

@@ -9,9 +9,8 @@ from typing import Any, TypeVar
 import click
 
 from pipeline.breakers import Tolerance
-from pipeline.instructions import Options
+from pipeline.instructions import Options, Profiles
 from pipeline.network import Network
-from pipeline.providers import Profiles
 
 FORMATS = ("text", "json", "github", "sarif")
 MODES = ("auto", "live", "plain", "none")

@@ -18,7 +18,7 @@ from pipeline.decisions import may_be_sent_again
 from pipeline.errors import UsageError
 from pipeline.files import Loaded, Source
 from pipeline.images import Image
-from pipeline.instructions import Options
+from pipeline.instructions import Options, Profiles
 from pipeline.jobs import DOUBTFUL, GONE, State
 from pipeline.judging import Findings, compare
 from pipeline.ledger import reading
@@ -27,7 +27,6 @@ from pipeline.pairing import Seen
 from pipeline.plan import Fate, Item, Items, Key, Last, Plan
 from pipeline.policies import policy
 from pipeline.profile import Price, Profile
-from pipeline.providers import Profiles
 from pipeline.summary import Status, Sums
 from pipeline.timing import Forecast, forecast, learned
 

@@ -1,66 +1,17 @@
-"""Profiles by their names: ours, and a person's own, checked whole; and what a provider makes of the language."""
+"""Profiles: ours by their names, and a person's own, checked whole; and what a provider makes of the language."""
 
 from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from pipeline import shipped, source
-from pipeline.errors import CallsheetError, ManifestError, UsageError
+from pipeline.errors import ManifestError
 from pipeline.folder import bytes_of
 from pipeline.profile import Profile, RequestRules, profile_from
 from pipeline.shipped import PROFILE, SCHEMA
 from pipeline.soundness import unsound
 from pipeline.validation import problems, resolved
-
-
-@dataclass(frozen=True, slots=True)
-class Profiles:
-    """Whose profiles there are: one of a ``file``, those of a ``folder`` of the person's own, and ours.
-
-    Never one from beside a manifest: who writes a manifest must not say where the key goes.
-    """
-
-    file: Path | None = None
-    folder: Path | None = None
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return tuple(sorted({*shipped.profile_names(), *self.own}))
-
-    @property
-    def own(self) -> Mapping[str, Path]:
-        """The files of the person's folder, by the name that each must have. One with the name of ours replaces it."""
-        if self.folder is None or not self.folder.is_dir():
-            return {}
-        return {path.stem: path for path in sorted(self.folder.glob(f"*{PROFILE}"))}
-
-    def sound(self) -> tuple[Profile, ...]:
-        """Return the profiles that can be read: one in a person's folder that has mistakes is nobody's concern yet."""
-        found = []
-        for name in self.names:
-            with suppress(CallsheetError):
-                found.append(self.named(name))
-        return tuple(profile for profile in found if profile)
-
-    def named(self, name: str) -> Profile | None:
-        """Return the profile of this name, or None. Raises UsageError, ManifestError for a file that is none."""
-        return None if (found := self.written(name)) is None else profile_from(found)
-
-    def written(self, name: str) -> Mapping[str, Any] | None:
-        """Return the profile of this name as it is written, or None. Raises as ``named`` does."""
-        if self.file is not None and (given := written_profile(self.file))["name"] == name:
-            return given
-        if name in self.own:
-            found = written_profile(self.own[name])
-            if found["name"] != name:
-                raise UsageError(
-                    f"{self.own[name]} has the profile {found['name']!r}: name it {found['name']}{PROFILE}"
-                )
-            return found
-        return written_profile(name) if name in shipped.profile_names() else None
 
 
 def profile(name: str) -> Profile:

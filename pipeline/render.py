@@ -17,11 +17,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pipeline import neutral, parquet, source
+from pipeline import neutral
 from pipeline.actions import ACTIONS
-from pipeline.document import Place
-from pipeline.document import Text as Written
-from pipeline.folder import content
 from pipeline.jobs import FOR_A_PERSON, FailureKind, Job, State
 from pipeline.sayings import masked
 
@@ -30,6 +27,8 @@ if TYPE_CHECKING:
 
     from pipeline.authoring import Blame, Checked
     from pipeline.commands import Ended
+    from pipeline.document import Place
+    from pipeline.document import Text as Written
     from pipeline.errors import Problem
     from pipeline.explaining import Explained
     from pipeline.rules import Rule
@@ -216,13 +215,15 @@ def _print_excerpt(console: Console, problem: Problem | Place, texts: dict[str, 
 
 def _text(file: str) -> Written | None:
     """Return the text of a file; None for what has no lines, is no regular file, or is larger than a manifest."""
+    from pipeline import document, folder, parquet, source  # noqa: PLC0415  # who only reads a ledger has no manifest
+
     if Path(file).suffix.lower() == parquet.SUFFIX:
         return None
     try:
-        data = content(Path(file), source.MAX_BYTES)
+        data = folder.content(Path(file), source.MAX_BYTES)
     except (OSError, ValueError):
         return None
-    return Written.of(file, data.decode("utf-8-sig", errors="replace"))
+    return document.Text.of(file, data.decode("utf-8-sig", errors="replace"))
 
 
 def _with_errors_before(found: Status) -> Iterator[Job]:

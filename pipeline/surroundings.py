@@ -4,27 +4,35 @@ and the simulator in a server's place.
 The environment and the clock are handed in.
 """
 
+from __future__ import annotations  # what only lends its type is not loaded
+
 import os
-from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pipeline import files, folder, providers, shipped, source
 from pipeline.campaign import Campaign
 from pipeline.errors import UsageError
 from pipeline.ledger import keeping, reading
 from pipeline.ledger.keeping import KeptJobs
 from pipeline.ledger.rows import unfetched_from
-from pipeline.profile import Profile
-from pipeline.providers import Profiles
-from pipeline.simulator.faults import Faults, faults_from
 from pipeline.summary import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from pipeline.instructions import Profiles
+    from pipeline.profile import Profile
+    from pipeline.simulator.faults import Faults
 
 
 def campaign_of(target: Path, output: Path) -> Campaign:
     """Return the campaign of a manifest, which may have mistakes, or of a campaign's folder."""
-    return Campaign(target if target.is_dir() else output / files.campaign_name(target))
+    if target.is_dir():
+        return Campaign(target)
+    from pipeline import files  # noqa: PLC0415  # who only reads a ledger has no manifest
+
+    return Campaign(output / files.campaign_name(target))
 
 
 def status_of(campaign: Campaign) -> Status:
@@ -52,6 +60,8 @@ def profile_of(profiles: Profiles, settings: Mapping[str, Any]) -> Profile:
 
     Raises UsageError where there is none of that name.
     """
+    from pipeline import providers  # noqa: PLC0415  # as above
+
     if profiles.file is not None:
         return providers.own_profile(profiles.file)
     name = settings.get("provider")
@@ -77,6 +87,9 @@ def rescue_folders(campaign: Campaign, environment: Mapping[str, str]) -> tuple[
 
 def faults_of(path: Path) -> Faults:
     """Return the faults in a file. Raises UsageError where it cannot be read, ManifestError for its mistakes."""
+    from pipeline import folder, shipped, source  # noqa: PLC0415  # as above
+    from pipeline.simulator.faults import faults_from  # noqa: PLC0415
+
     return faults_from(folder.bytes_of(path, source.MAX_BYTES), file=str(path), schema=shipped.schema("faults"))
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 SEND = {"httpx", "aiohttp", "httpcore", "tenacity", "starlette", "av"}
-READ = {"yaml", "jsonschema", "sqlite3", "rich", "anyio", "asyncio"}
+LANGUAGE = {"yaml", "jsonschema", "jsonschema_rs"}
+READ = LANGUAGE | {"sqlite3", "rich", "anyio", "asyncio"}
 
 
 @pytest.mark.parametrize(
@@ -17,7 +18,7 @@ READ = {"yaml", "jsonschema", "sqlite3", "rich", "anyio", "asyncio"}
         (["--version"], SEND | READ),
         (["validate", "trip.yaml"], SEND),
         (["schema", "manifest"], SEND),
-        (["status", "outputs/trip"], SEND),
+        (["status", "outputs/trip"], SEND | LANGUAGE),
     ],
 )
 def test_a_command_loads_no_library_that_it_does_not_need(words: list[str], unneeded: set[str], tmp_path: Path) -> None:

@@ -75,8 +75,7 @@ def ours(folder: str, url: str, jobs: int, in_flight: int) -> Mapping[str, Any]:
 
     import pipeline.gets  # noqa: F401  # a run imports it by itself, as late as it can
     from pipeline import commands
-    from pipeline.instructions import Options
-    from pipeline.providers import Profiles
+    from pipeline.instructions import Options, Profiles
 
     here = Path(folder)
     profiles = Profiles(file=here / "profile.yaml")

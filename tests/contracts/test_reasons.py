@@ -15,11 +15,10 @@ from jsonschema import Draft202012Validator
 from pipeline import shipped
 from pipeline.blocking import inline
 from pipeline.events import Accepted, Completed, Intended, Published, Verified
-from pipeline.instructions import Options
+from pipeline.instructions import Options, Profiles
 from pipeline.jobs import State
 from pipeline.ledger.store import SqliteLedger
 from pipeline.preparation import prepare
-from pipeline.providers import Profiles
 
 STUDIO = """\
 name: studio

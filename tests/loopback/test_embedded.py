@@ -19,11 +19,10 @@ from pipeline.blocking import Left, checkpoint, in_a_thread
 from pipeline.delivery import Wanted, export
 from pipeline.errors import UsageError
 from pipeline.events import Accepted, Event, Intended
-from pipeline.instructions import Options
+from pipeline.instructions import Options, Profiles
 from pipeline.jobs import DOUBTFUL, Job
 from pipeline.onlookers import Exchange, Progress
 from pipeline.planning import plan
-from pipeline.providers import Profiles
 from pipeline.supervision import apart
 from pipeline.tally import Gauges
 

@@ -27,12 +27,11 @@ from pipeline.errors import ManifestError, StorageError
 from pipeline.events import Doubted, Event
 from pipeline.files import Loaded
 from pipeline.images import Image
-from pipeline.instructions import Options
+from pipeline.instructions import Options, Profiles
 from pipeline.jobs import Job
 from pipeline.onlookers import Begun, Progress
 from pipeline.preparation import Prepared, compared, prepare, read_ledger
 from pipeline.profile import Travel
-from pipeline.providers import Profiles
 
 MANIFEST = """\
 version: 1

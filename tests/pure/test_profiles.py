@@ -6,7 +6,7 @@ import pytest
 
 from pipeline import files, providers, shipped
 from pipeline.errors import ManifestError, Problem, UsageError
-from pipeline.providers import Profiles
+from pipeline.instructions import Profiles
 
 STUDIO = """\
 name: studio
