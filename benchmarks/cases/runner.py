@@ -4,10 +4,10 @@ import asyncio
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from shutil import rmtree
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import material
+from benchmarks.folders import put_aside
 from benchmarks.processes import Used, serving, side
 from benchmarks.rows import Broken, Row, cheaper, share
 from benchmarks.side import Clock
@@ -53,7 +53,7 @@ def once(scratch: Path, function: Callable[..., Mapping[str, Any]], jobs: int, i
     with serving(scratch / "clip.mp4", polls=POLLS) as server:
         used = side(function, folder=scratch, url=server.url, jobs=jobs, in_flight=in_flight)
         _check(server.seen(), used.told["files"], jobs, kib << 10)
-    rmtree(outputs)
+    put_aside(outputs)
     return used
 
 
