@@ -7,7 +7,7 @@ import platform
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -84,33 +84,36 @@ def main() -> int:
     parser.add_argument("--scratch", type=Path, required=True)
     given = parser.parse_args()
     processes.pin()
+    chosen = {name: BENCHMARKS[name] for name in given.only or BENCHMARKS}
     rounds = given.rounds or (1 if given.short else 5)
+    with TemporaryDirectory(dir=given.scratch, prefix="scratch-") as scratch:
+        return report(chosen, Bench(Path(scratch), rounds, given.short), given.json)
+
+
+def report(benchmarks: Mapping[str, Benchmark], bench: Bench, file: Path | None) -> int:
+    """Run them, print their table, write the JSON; return 1 where one is broken, and 0 though a goal is missed."""
     rows: list[Row] = []
     broken: list[str] = []
-    with TemporaryDirectory(dir=given.scratch, prefix="scratch-") as scratch:
-        for name in dict.fromkeys(given.only or BENCHMARKS):
-            found = measured(name, Path(scratch) / name, rounds, short=given.short)
-            rows += found or ()
-            broken += [name] if found is None else []
-    print(machine(rounds, short=given.short), table(rows), sep="\n\n")
-    if given.json:
-        document = {
-            "machine": machine(rounds, short=given.short),
-            "rows": [row.document() for row in rows],
-            "broken": broken,
-        }
-        given.json.write_text(json.dumps(document, indent=2) + "\n", "utf-8")
+    for name, measure in benchmarks.items():
+        found = measured(name, measure, replace(bench, scratch=bench.scratch / name))
+        rows += found or ()
+        broken += [name] if found is None else []
+    about = machine(bench.rounds, short=bench.short)
+    print(about, table(rows), sep="\n\n")
+    if file:
+        document = {"machine": about, "rows": [row.document() for row in rows], "broken": broken}
+        file.write_text(json.dumps(document, indent=2) + "\n", "utf-8")
     if broken:
         print(f"broken: {', '.join(broken)}")
     return 1 if broken else 0
 
 
-def measured(name: str, scratch: Path, rounds: int, *, short: bool) -> Sequence[Row] | None:
+def measured(name: str, measure: Benchmark, bench: Bench) -> Sequence[Row] | None:
     """Return the rows of a benchmark; None for one that is broken, which must not hide the others."""
     print(f"{name} ...", file=sys.stderr, flush=True)
-    scratch.mkdir()
+    bench.scratch.mkdir()
     try:
-        rows = BENCHMARKS[name](Bench(scratch, rounds, short))
+        rows = measure(bench)
     except Broken as error:
         print(f"{name} is broken: {error}", file=sys.stderr)
     except Exception:  # noqa: BLE001  # whatever it was
@@ -119,7 +122,7 @@ def measured(name: str, scratch: Path, rounds: int, *, short: bool) -> Sequence[
         print(table(rows), file=sys.stderr, flush=True)
         return rows
     finally:
-        empty(scratch)
+        empty(bench.scratch)
     return None
 
 

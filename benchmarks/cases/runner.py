@@ -52,12 +52,12 @@ def once(scratch: Path, function: Callable[..., Mapping[str, Any]], jobs: int, i
     outputs = scratch / "outputs"
     with serving(scratch / "clip.mp4", polls=POLLS) as server:
         used = side(function, folder=scratch, url=server.url, jobs=jobs, in_flight=in_flight)
-        _check(server.seen(), used.told["files"], jobs, kib << 10)
+        check(server.seen(), used.told["files"], jobs, kib << 10)
     put_aside(outputs)
     return used
 
 
-def _check(seen: Mapping[str, Any], files: Sequence[int], jobs: int, size: int) -> None:
+def check(seen: Mapping[str, Any], files: Sequence[int], jobs: int, size: int) -> None:
     """Raise Broken where a job, a byte or a poll is missing, or a job was created twice."""
     wanted = {"jobs": jobs, "doubles": 0, "errors": 0, "least_bytes": size, "most_bytes": size, "clip": size}
     wrong = {name: seen[name] for name, number in wanted.items() if seen[name] != number}
