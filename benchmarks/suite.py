@@ -7,7 +7,7 @@ import platform
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -28,13 +28,14 @@ from benchmarks.cases import (
     validate_command,
     validation,
 )
+from benchmarks.folders import empty
 from benchmarks.processes import Used
 from benchmarks.rows import Broken, Row, table
 
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """What a benchmark is handed: a folder that is taken away afterwards, how often to run each side, and how much."""
+    """What a benchmark is handed: a folder of its own, how often to run each side, and how much."""
 
     scratch: Path
     rounds: int
@@ -55,7 +56,7 @@ class Bench:
 Benchmark = Callable[[Bench], Sequence[Row]]
 
 BENCHMARKS: Mapping[str, Benchmark] = {
-    "runner-64": partial(runner.measure, name="runner-64", jobs=400, in_flight=64, kib=64, least=2.5),
+    "runner-64": partial(runner.measure, name="runner-64", jobs=1000, in_flight=64, kib=64, least=2.5),
     "runner-512": partial(runner.measure, name="runner-512", jobs=1024, in_flight=512, kib=64, least=4),
     "runner-4mib": partial(runner.measure, name="runner-4mib", jobs=200, in_flight=64, kib=4096, least=2, memory=0.25),
     "ledger": ledger.measure,
@@ -83,33 +84,46 @@ def main() -> int:
     parser.add_argument("--scratch", type=Path, required=True)
     given = parser.parse_args()
     processes.pin()
+    chosen = {name: BENCHMARKS[name] for name in given.only or BENCHMARKS}
     rounds = given.rounds or (1 if given.short else 5)
+    with TemporaryDirectory(dir=given.scratch, prefix="scratch-") as scratch:
+        return report(chosen, Bench(Path(scratch), rounds, given.short), given.json)
+
+
+def report(benchmarks: Mapping[str, Benchmark], bench: Bench, file: Path | None) -> int:
+    """Run them, print their table, write the JSON; return 1 where one is broken, and 0 though a goal is missed."""
     rows: list[Row] = []
     broken: list[str] = []
-    for name in given.only or BENCHMARKS:
-        print(f"{name} ...", file=sys.stderr, flush=True)
-        try:
-            with TemporaryDirectory(dir=given.scratch, prefix="scratch-") as scratch:
-                found = BENCHMARKS[name](Bench(Path(scratch), rounds, given.short))
-            print(table(found), file=sys.stderr, flush=True)
-            rows += found
-        except Broken as error:
-            print(f"{name} is broken: {error}", file=sys.stderr)
-            broken.append(name)
-        except Exception:  # noqa: BLE001  # one that is broken must not hide the others
-            traceback.print_exc()
-            broken.append(name)
-    print(machine(rounds, short=given.short), table(rows), sep="\n\n")
-    if given.json:
-        document = {
-            "machine": machine(rounds, short=given.short),
-            "rows": [row.document() for row in rows],
-            "broken": broken,
-        }
-        given.json.write_text(json.dumps(document, indent=2) + "\n", "utf-8")
+    for name, measure in benchmarks.items():
+        found = measured(name, measure, replace(bench, scratch=bench.scratch / name))
+        rows += found or ()
+        broken += [name] if found is None else []
+    about = machine(bench.rounds, short=bench.short)
+    print(about, table(rows), sep="\n\n")
+    if file:
+        document = {"machine": about, "rows": [row.document() for row in rows], "broken": broken}
+        file.write_text(json.dumps(document, indent=2) + "\n", "utf-8")
     if broken:
         print(f"broken: {', '.join(broken)}")
     return 1 if broken else 0
+
+
+def measured(name: str, measure: Benchmark, bench: Bench) -> Sequence[Row] | None:
+    """Return the rows of a benchmark; None for one that is broken, which must not hide the others."""
+    print(f"{name} ...", file=sys.stderr, flush=True)
+    bench.scratch.mkdir()
+    try:
+        rows = measure(bench)
+    except Broken as error:
+        print(f"{name} is broken: {error}", file=sys.stderr)
+    except Exception:  # noqa: BLE001  # whatever it was
+        traceback.print_exc()
+    else:
+        print(table(rows), file=sys.stderr, flush=True)
+        return rows
+    finally:
+        empty(bench.scratch)
+    return None
 
 
 def machine(rounds: int, *, short: bool) -> str:

@@ -2,11 +2,11 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, make_dataclass
 from enum import StrEnum
 from operator import attrgetter
-from typing import Any
+from typing import Any, cast
 
 
 class State(StrEnum):
@@ -156,11 +156,21 @@ class Job:
 _FIELDS = tuple(f.name for f in fields(Job))
 _PLACES = {name: place for place, name in enumerate(_FIELDS)}
 _values = attrgetter(*_FIELDS)
+#: A job before it is frozen. A frozen one's own beginning takes eight times as long, and every event, and every row
+#: that is read, makes one.
+_Unfrozen = make_dataclass("_Unfrozen", _FIELDS, eq=False, repr=False, slots=True)
+
+
+def made(values: Iterable[Any]) -> Job:
+    """Return the job with these values of all its fields, in their order."""
+    job: Any = _Unfrozen(*values)
+    job.__class__ = Job
+    return cast("Job", job)
 
 
 def changed(job: Job, **changes: Any) -> Job:
-    """Return the job with these fields. ``dataclasses.replace`` takes twice as long, and every event comes by here."""
+    """Return the job with these fields. ``dataclasses.replace`` takes five times as long, and every event comes by."""
     values = list(_values(job))
     for name, value in changes.items():
         values[_PLACES[name]] = value
-    return Job(*values)
+    return made(values)

@@ -6,10 +6,10 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from shutil import rmtree
 from typing import TYPE_CHECKING
 
 from benchmarks import material
+from benchmarks.folders import put_aside
 from benchmarks.processes import Used, move_away, run
 from benchmarks.rows import Broken, Row, bound, share
 
@@ -65,7 +65,7 @@ def _commands(scratch: Path, jobs: int) -> Mapping[str, Used]:
         "status": ["status", manifest, "--output", outputs],
     }
     found = {name: _callsheet(words) for name, words in commands.items()}
-    rmtree(outputs)
+    put_aside(outputs)
     return found
 
 
@@ -81,7 +81,7 @@ def _rendered(scratch: Path, jobs: int) -> Used:
     files = sum(1 for _ in outputs.rglob("*.mp4"))
     if status["counts"]["done"] != jobs or files != jobs:
         raise Broken(f"{files} files of {jobs} are there, and the ledger says {status['counts']}")
-    rmtree(outputs)
+    put_aside(outputs)
     return used
 
 

@@ -1,10 +1,10 @@
 """What the ledger costs in a run."""
 
 from collections.abc import Sequence
-from shutil import rmtree
 from typing import TYPE_CHECKING
 
 from benchmarks.cases import group_commit, runner
+from benchmarks.folders import put_aside
 from benchmarks.processes import Used, side
 from benchmarks.rows import Row, share
 
@@ -27,7 +27,7 @@ def measure(bench: "Bench") -> Sequence[Row]:
         folder = bench.scratch / "alone"
         folder.mkdir()
         used = side(group_commit.ours, path=folder / "ledger.db", jobs=jobs, waiting=IN_FLIGHT)
-        rmtree(folder)
+        put_aside(folder)
         return used
 
     found = bench.interleaved(alone=alone, run=lambda: runner.once(bench.scratch, runner.ours, jobs, IN_FLIGHT, 64))

@@ -4,10 +4,10 @@ import asyncio
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from shutil import rmtree
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import material
+from benchmarks.folders import put_aside
 from benchmarks.processes import Used, serving, side
 from benchmarks.rows import Broken, Row, cheaper, share
 from benchmarks.side import Clock
@@ -52,12 +52,12 @@ def once(scratch: Path, function: Callable[..., Mapping[str, Any]], jobs: int, i
     outputs = scratch / "outputs"
     with serving(scratch / "clip.mp4", polls=POLLS) as server:
         used = side(function, folder=scratch, url=server.url, jobs=jobs, in_flight=in_flight)
-        _check(server.seen(), used.told["files"], jobs, kib << 10)
-    rmtree(outputs)
+        check(server.seen(), used.told["files"], jobs, kib << 10)
+    put_aside(outputs)
     return used
 
 
-def _check(seen: Mapping[str, Any], files: Sequence[int], jobs: int, size: int) -> None:
+def check(seen: Mapping[str, Any], files: Sequence[int], jobs: int, size: int) -> None:
     """Raise Broken where a job, a byte or a poll is missing, or a job was created twice."""
     wanted = {"jobs": jobs, "doubles": 0, "errors": 0, "least_bytes": size, "most_bytes": size, "clip": size}
     wrong = {name: seen[name] for name, number in wanted.items() if seen[name] != number}

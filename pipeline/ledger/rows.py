@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline.errors import LedgerError
 from pipeline.events import KINDS, Event
-from pipeline.jobs import Failure, FailureKind, Job, State, canonical_json
+from pipeline.jobs import Failure, FailureKind, Job, State, canonical_json, made
 
 COLUMNS = tuple(f.name for f in fields(Job))
 """A job's columns are its fields, in their order."""
@@ -43,7 +43,7 @@ def job_from(row: tuple[Any, ...]) -> Job:
             values[column] = read(values[column])
     except (ValueError, KeyError, TypeError) as error:
         raise LedgerError(f"the ledger is damaged: {error}") from error
-    return Job(*values)
+    return made(values)
 
 
 def failure_from(text: str | None) -> Failure | None:
