@@ -123,8 +123,7 @@ class VideosClient:
         home = httpx.URL(base_url)
         self._home = home.scheme, home.netloc
         self._asking = httpx.Headers([(b"Host", home.netloc), *self._headers.raw])
-        self._downloads = downloads
-        self._heard = heard
+        self._downloads, self._heard = downloads, heard
         self._ways = Ways(network, app)
         self._stack = AsyncExitStack()
 
@@ -223,26 +222,27 @@ class VideosClient:
         if response.headers.get("content-encoding", "identity") != "identity":
             return _bad(f"the content is encoded ({response.headers['content-encoding'][:40]}): nobody asked for that")
         digests = [(hashlib.new(name), expected) for name, expected in _digests(response.headers)]
-        received = mark = 0
-        head = bytearray()
-        now = anyio.current_time()
-        end = now + _LONGEST_DOWNLOAD
-        with anyio.CancelScope(deadline=now + _STALL) as pace:
+        received, mark, head = 0, 0, list[bytes]()
+        began = anyio.current_time()
+        with anyio.CancelScope(deadline=began + _STALL) as pace:
             async for chunk in _pieces(response):
                 received += len(chunk)
                 if received > most:
                     message = f"the content is longer than {most >> 20} MiB; limits: max_video_mib allows more"
                     return _bad(message, TOO_LONG)
                 if received - mark >= SLOWEST * _STALL:
-                    mark, pace.deadline = received, min(end, anyio.current_time() + _STALL)
+                    mark = received
+                    pace.deadline = min(anyio.current_time() + _STALL, began + _LONGEST_DOWNLOAD)
                 await write(chunk)
-                head += chunk[: _PEEKED - len(head)]
+                if received <= _PEEKED:
+                    head.append(chunk)
                 for digest, _ in digests:
                     digest.update(chunk)
             if any(digest.digest() != expected for digest, expected in digests):
                 return _bad("the content is not what the server's own digest says")
-            if received == len(head) and head.lstrip().startswith(_IN_PLACE_OF_A_VIDEO):
-                return content_outcome(self._answer(response, bytes(head)), self._profile)
+            short = b"".join(head) if received <= _PEEKED else b""
+            if short.lstrip().startswith(_IN_PLACE_OF_A_VIDEO):
+                return content_outcome(self._answer(response, short), self._profile)
             return Received()
         return Silence(Failure(FailureKind.SERVER, f"the content came too slowly: {received} bytes so far"))
 
