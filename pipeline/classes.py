@@ -81,7 +81,9 @@ def video_failure(error: Any, word: str, codes: Codes = NO_CODES) -> Failure:
 
 def request_id(headers: Mapping[str, str]) -> str | None:
     """Return the server's own name for an answer, which the gateway's support will ask for."""
-    return next((headers[name][:200] for name in _REQUEST_IDS if name in headers), None)
+    if _ANY_REQUEST_ID.isdisjoint(headers):  # httpx's headers take long for a look at each
+        return None
+    return next(headers[name][:200] for name in _REQUEST_IDS if name in headers)
 
 
 _REQUEST_IDS = (
@@ -91,6 +93,7 @@ _REQUEST_IDS = (
     "x-litellm-call-id",
     "x-oneapi-request-id",
 )
+_ANY_REQUEST_ID = frozenset(_REQUEST_IDS)
 
 _CODES = {
     word: kind

@@ -229,7 +229,7 @@ def _tools(
         outputs=prepared.campaign.outputs,
         inputs=prepared.campaign.inputs,
         profile=profile,
-        posts=anyio.Semaphore(POSTS_AT_ONCE),
+        posts=anyio.Semaphore(POSTS_AT_ONCE, fast_acquire=True),
         submits=RateLimiter(pace.rate),
         pace=pace,
         polls=polls,

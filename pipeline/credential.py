@@ -47,7 +47,9 @@ class Secret:
         # Of base64, what the key alone decides: it may stand after one or two more bytes, as in "Bearer ...".
         encoded = [base64.b64encode(bytes(before) + plain) for before in range(3)]
         stable = [text[(0, 2, 3)[n] : (n + len(plain)) * 8 // 6] for n, text in enumerate(encoded)]
-        return re.compile(b"|".join(map(_as_written, (plain, *stable))))
+        texts = (plain, *stable)
+        first = re.escape(b"".join(map(_beginnings, texts)))  # one look at a byte that begins no writing
+        return re.compile(b"(?=[%s])(?:%s)" % (first, b"|".join(map(_as_written, texts))))
 
     @cached_property
     def _pieces(self) -> frozenset[str]:
@@ -82,7 +84,7 @@ class Censor:
 
     def answer(self, headers: Mapping[str, str], body: bytes, *, whole: bool) -> tuple[dict[str, str], bytes]:
         """Return an answer's headers and body. One that is not ``whole`` may end in the middle of a key."""
-        headers = dict(headers)
+        headers = dict(headers.items())  # of httpx's headers in one pass
         for secret in self._secrets:
             headers = {name: secret.redact_text(value) for name, value in headers.items()}
             body = secret.redact(body) if whole else secret.redact_start(body)
@@ -123,6 +125,12 @@ def find_key(auth: Auth, environment: Mapping[str, str]) -> Secret | None:
 def _as_written(text: bytes) -> bytes:
     """Return a pattern of the text: each letter as it is or escaped, more than once too, and UTF-16's zeros between."""
     return rb"\0{0,3}".join(_letter(letter) for letter in text.decode())
+
+
+def _beginnings(text: bytes) -> bytes:
+    """Return the bytes with which such a writing of the text may begin."""
+    letter = text[:1].decode()
+    return rf"\%&{letter}{_URL_SAFE_BASE64.get(letter, '')}".encode()
 
 
 def _letter(letter: str) -> bytes:

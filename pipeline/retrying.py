@@ -69,6 +69,13 @@ async def repeated(
 
     Returns the last result; it never raises for having tried often enough. Never used for a POST.
     """
+    first = await ask()
+    if not again(first):  # mostly; what follows costs as much as half a request
+        return first
+    results = [first]
+
+    async def next_result() -> R:
+        return results.pop() if results else await ask()
 
     def wait(state: RetryCallState) -> float:
         hint = getattr(state.outcome and state.outcome.result(), "retry_after", None)
@@ -85,4 +92,4 @@ async def repeated(
         stop=stop_after_attempt(attempts),
         retry_error_callback=last,
     )
-    return await retrying(ask)
+    return await retrying(next_result)

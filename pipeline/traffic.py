@@ -21,34 +21,42 @@ class Told(httpx.AsyncBaseTransport):
         self._transport = transport
         self._heard = heard
         self._clean = clean
-        self._base = httpx.URL(base_url)
+        base = httpx.URL(base_url)
+        self._home, self._prefix = (base.scheme, base.netloc), base.path.rstrip("/")
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         began = anyio.current_time()
-        what, target = self._named(request)
-
-        def told(status: int | None, error: str | None, name: str | None = None) -> None:
-            seconds = anyio.current_time() - began
-            known = name and self._clean(name)
-            self._heard(Exchange(what, request.method, self._clean(target), seconds, status, error, known))
-
         try:
             response = await self._transport.handle_async_request(request)
         except BaseException as error:
-            told(None, type(error).__name__)
+            self._tell(request, began, error=type(error).__name__)
             raise
-        told(response.status_code, None, request_id(response.headers))
+        self._tell(request, began, status=response.status_code, name=request_id(response.headers))
         return response
+
+    def _tell(
+        self,
+        request: httpx.Request,
+        began: float,
+        *,
+        status: int | None = None,
+        error: str | None = None,
+        name: str | None = None,
+    ) -> None:
+        what, target = self._named(request)
+        seconds = anyio.current_time() - began
+        known = name and self._clean(name)
+        self._heard(Exchange(what, request.method, self._clean(target), seconds, status, error, known))
 
     async def aclose(self) -> None:
         await self._transport.aclose()
 
     def _named(self, request: httpx.Request) -> tuple[str, str]:
         """Return what is asked for, and so much of the address as may be shown."""
-        url, base = request.url, self._base
-        path = url.path.removeprefix(base.path.rstrip("/"))
-        if (url.scheme, url.netloc) != (base.scheme, base.netloc):
+        url = request.url
+        if (url.scheme, url.netloc) != self._home:
             return "storage", url.host
+        path = url.path.removeprefix(self._prefix)
         if request.method == "POST":
             return "submit", path
         if path.endswith("/content"):

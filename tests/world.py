@@ -198,7 +198,7 @@ class World:
                     outputs=outputs,
                     inputs=inputs,
                     profile=self.profile,
-                    posts=anyio.Semaphore(POSTS_AT_ONCE),
+                    posts=anyio.Semaphore(POSTS_AT_ONCE, fast_acquire=True),
                     submits=RateLimiter(pace.rate),
                     pace=pace,
                     polls=polls,

@@ -49,3 +49,23 @@ def test_a_key_is_in_no_representation_and_taken_out_of_foreign_text() -> None:
     quoted = f"Incorrect API key: {KEY} ({base64.b64encode(KEY.encode()).decode()})".encode()
     assert b"CANARY" not in key.redact(quoted)
     assert base64.b64encode(KEY.encode()) not in key.redact(quoted)
+
+
+@pytest.mark.parametrize("first", ["s", r"\\s", "%73", "%252573", r"\u0073", r"\\u0073", "&#115;", "&amp;#x73;"])
+def test_a_key_is_taken_out_however_its_first_letter_is_written(first: str) -> None:
+    key = find_key(AUTH, {"FIRST_KEY": KEY})
+    assert key is not None
+    assert key.redact_text(f"key={first}{KEY[1:]};") == "key=[key removed];"
+
+
+@pytest.mark.parametrize("first", ["/", "+", "]", "^", "-", "\\", "&", "%"])
+def test_a_key_that_begins_with_a_sign_is_taken_out_too(first: str) -> None:
+    text = f"{first}CANARY-0123456789"
+    key = find_key(AUTH, {"FIRST_KEY": text})
+    assert key is not None
+    for writing in (text, text.replace("/", "_").replace("+", "-"), f"%{ord(first):02x}{text[1:]}"):
+        assert "CANARY" not in key.redact_text(f"key={writing};")
+    for encode in (base64.b64encode, base64.urlsafe_b64encode):
+        for before in range(3):
+            encoded = encode(bytes(before) + text.encode()).decode()
+            assert encoded[4:20] not in key.redact_text(encoded)
