@@ -26,27 +26,20 @@ class Told(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         began = anyio.current_time()
+        what, target = self._named(request)  # before a POST is sent: no answer may be lost to what is told of it
+
+        def told(status: int | None, error: str | None, name: str | None = None) -> None:
+            seconds = anyio.current_time() - began
+            known = name and self._clean(name)
+            self._heard(Exchange(what, request.method, self._clean(target), seconds, status, error, known))
+
         try:
             response = await self._transport.handle_async_request(request)
         except BaseException as error:
-            self._tell(request, began, error=type(error).__name__)
+            told(None, type(error).__name__)
             raise
-        self._tell(request, began, status=response.status_code, name=request_id(response.headers))
+        told(response.status_code, None, request_id(response.headers))
         return response
-
-    def _tell(
-        self,
-        request: httpx.Request,
-        began: float,
-        *,
-        status: int | None = None,
-        error: str | None = None,
-        name: str | None = None,
-    ) -> None:
-        what, target = self._named(request)
-        seconds = anyio.current_time() - began
-        known = name and self._clean(name)
-        self._heard(Exchange(what, request.method, self._clean(target), seconds, status, error, known))
 
     async def aclose(self) -> None:
         await self._transport.aclose()
