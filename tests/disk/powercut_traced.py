@@ -144,9 +144,9 @@ class Reader:
 #: What is to be caught when it is wrong in the product's source: the right words, and the wrong ones.
 MUTANTS: Mapping[str, tuple[str, str]] = {
     "synchronous = NORMAL": ("PRAGMA synchronous = FULL", "PRAGMA synchronous = NORMAL"),
-    "no sync of a video": ("        os.fsync(self._descriptor)\n", ""),
+    "no sync of a video": ("self._mode)\n        os.fsync(descriptor)\n", "self._mode)\n"),
     "no sync of a folder": ("        os.fsync(descriptor)\n    except OSError", "        pass\n    except OSError"),
-    "no sync of a sidecar": ("        os.fsync(file.fileno())\n", ""),
+    "no sync of a sidecar": (".encode())\n        os.fsync(descriptor)\n", ".encode())\n"),
 }
 
 

@@ -15,6 +15,7 @@ from disk.failing_world import rescue_recorded
 from disk.operations import Created, FolderMade, Operation, Recorded, Recording
 from disk.platter import Content, Disk, State
 from disk.powercut import cut_everywhere, needed_syncs
+from disk.powercut_traced import MUTANTS, mutated
 from disk.promises import Heard, Promises, below
 from disk.recording import recorded
 from disk.server import manifest, serving
@@ -194,3 +195,9 @@ def test_a_video_that_is_sent_back_outlives_a_power_cut_at_any_instant(tmp_path:
     assert found.states > 10
     needed, _ = needed_syncs(log, again)
     assert len(needed) >= len(["the file's name in rejected/", "rejected/ itself", "sidecar"])
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_each_mistake_of_the_long_form_can_still_be_made(name: str, tmp_path: Path) -> None:
+    """The long form takes minutes and is run by hand: a line that it changes may be another one by then."""
+    assert (mutated(tmp_path, name) / "pipeline").is_dir()
