@@ -42,7 +42,8 @@ def status_of(campaign: Campaign) -> Status:
     """
     with reading.opened(campaign.ledger) as connection:
         settings, account = reading.settings(connection), reading.account(connection)
-        (sums, telling), before = keeping.sums(connection), reading.failures_before(connection)
+        sums, telling = keeping.sums(connection)
+        before = reading.failures_before(connection, telling)
     jobs = KeptJobs(campaign.ledger.absolute(), sums, unfetched_from(settings.get("unfetched", [])), telling)
     # A run that died before its first commit has left no settings.
     name, currency = settings.get("name", campaign.folder.name), settings.get("currency")
