@@ -3,6 +3,8 @@
 import asyncio
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,6 +71,13 @@ def _files(folder: Path) -> list[int]:
     return [path.stat().st_size for path in folder.rglob("*.mp4")]
 
 
+def _import_senders() -> None:
+    """Import what the clients import when they first have something to send."""
+    for name in ("httpcore", "httpcore2"):
+        with suppress(ImportError):  # the SDK has the one or the other
+            import_module(name)
+
+
 def ours(folder: str, url: str, jobs: int, in_flight: int) -> Mapping[str, Any]:
     """Run the manifest as ``callsheet run`` does, through the verbs of docs/python.md."""
     import anyio
@@ -77,6 +86,7 @@ def ours(folder: str, url: str, jobs: int, in_flight: int) -> Mapping[str, Any]:
     from pipeline import commands
     from pipeline.instructions import Options, Profiles
 
+    _import_senders()
     here = Path(folder)
     profiles = Profiles(file=here / "profile.yaml")
     options = Options(output=here / "outputs", profiles=profiles, base_url=url, price=0.0, yes=True)
@@ -94,7 +104,9 @@ def ours(folder: str, url: str, jobs: int, in_flight: int) -> Mapping[str, Any]:
 def peer(folder: str, url: str, jobs: int, in_flight: int) -> Mapping[str, Any]:
     """Do the same with the SDK: as its own page shows it, a job at a time, as many at once as the semaphore lets."""
     import openai
+    import openai.resources.videos
 
+    _import_senders()
     outputs = Path(folder) / "outputs"
 
     async def run() -> None:
