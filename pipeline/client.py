@@ -4,7 +4,6 @@ import base64
 import binascii
 import hashlib
 import re
-import socket
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from urllib.parse import quote
 import anyio
 import httpx
 
-from pipeline import __version__
+from pipeline import __version__, redirects
 from pipeline.bodies import Body
 from pipeline.classes import Asked
 from pipeline.connections import Ways
@@ -32,7 +31,7 @@ from pipeline.evidence import (
     Silence,
 )
 from pipeline.jobs import Failure, FailureKind
-from pipeline.network import DIRECT, Network, may_not_follow
+from pipeline.network import DIRECT, Network
 from pipeline.outcomes import Answer, content_outcome, failure_of, poll_outcome, post_outcome
 from pipeline.profile import Profile
 from pipeline.retrying import retry_after
@@ -213,7 +212,8 @@ class VideosClient:
                     return content_outcome(await self._read(response), self._profile)
                 if location is None:
                     return await self._receive(response, write, most)
-            target = await self._followed(target.join(location), home)
+            target = target.join(location)
+            await redirects.check(home, target, proxied=self._is_proxied)
         raise httpx.TooManyRedirects(f"more than {_MAX_REDIRECTS} redirects")
 
     async def _receive(
@@ -246,14 +246,6 @@ class VideosClient:
             return Received()
         return Silence(Failure(FailureKind.SERVER, f"the content came too slowly: {received} bytes so far"))
 
-    async def _followed(self, target: httpx.URL, home: httpx.URL) -> httpx.URL:
-        """Return the address that an answer of ``home`` leads to, where it may be asked."""
-        if target.scheme not in {"https", home.scheme}:
-            raise httpx.UnsupportedProtocol("redirected to an address that is not https")
-        if may_not_follow(await self._addresses(home), await self._addresses(target)):
-            raise httpx.UnsupportedProtocol("redirected to an address inside a private network")
-        return target
-
     async def _location(self, response: httpx.Response, *, first: bool) -> str | None:
         """Return where the answer leads, or None where it is the content, or an error.
 
@@ -276,17 +268,6 @@ class VideosClient:
         if quoted or httpx.URL(location).userinfo:
             raise httpx.UnsupportedProtocol("redirected to an address with a key or a password in it")
         return location
-
-    async def _addresses(self, url: httpx.URL) -> list[str]:
-        """Return the addresses that the URL's host has. Behind a proxy only those that stand there as numbers."""
-        flags = socket.AI_NUMERICHOST if self._is_proxied else 0
-        try:
-            found = await anyio.getaddrinfo(url.host, url.port or 443, type=socket.SOCK_STREAM, flags=flags)
-        except socket.gaierror:
-            if not self._is_proxied:
-                raise
-            return []
-        return [str(entry[4][0]) for entry in found]
 
     async def _ask(self, request: httpx.Request, transport: httpx.AsyncBaseTransport, limit: int = MAX_JSON) -> Answer:
         async with aclosing(await transport.handle_async_request(request)) as response:

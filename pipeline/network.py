@@ -1,8 +1,6 @@
-"""What is between here and a server: a proxy and certificates, when a person says so; and where no redirect leads."""
+"""What is between here and a server: a proxy and certificates, when a person says so."""
 
-import ipaddress
 import ssl
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -93,12 +91,3 @@ def _made() -> ssl.SSLContext:
     import httpx  # noqa: PLC0415  # it takes longer to import than most commands to do their work
 
     return httpx.create_ssl_context(trust_env=False)
-
-
-def may_not_follow(home: Iterable[str], target: Iterable[str]) -> bool:
-    """Tell whether a redirect leads from the internet into a private network: no server sends us to our neighbours."""
-    return all(_is_public(address) for address in home) and not all(_is_public(address) for address in target)
-
-
-def _is_public(address: str) -> bool:
-    return ipaddress.ip_address(address.partition("%")[0]).is_global

@@ -24,8 +24,8 @@ FLOORS = [
        actions breakers listing matching answers audits sidecars clock rules annotations comparing symptoms
        diagnosis outlines changes costs timing previews saved tally onlookers exposition boxes rows splits sharding
        cards neutral spelling packing firsts pairing judging""",
-    """client connections gets probing network shipped providers files folder including parquet pages starter inputs
-       outputs parts disk custody planfiles staging ledger simulator traffic trails campaign instructions""",
+    """client connections gets probing network redirects shipped providers files folder including parquet pages starter
+        inputs outputs parts disk custody planfiles staging ledger simulator traffic trails campaign instructions""",
     """steps polling runner supervision fixing checking preparation reconciliation surroundings inquiry rebuilding
        examining clearing origins journal logbook metering trial formats replacing rejections locks report
        residence""",
@@ -41,6 +41,7 @@ MINGLING = {0, 1}
 ACROSS = {
     ("trial", "clearing"),
     ("client", "connections"),
+    ("client", "redirects"),
     ("client", "network"),
     ("client", "traffic"),
     ("connections", "gets"),
@@ -142,7 +143,7 @@ LIBRARIES = {
     "asyncio": "connections gets",
     "av": "simulator report.posters",
     "click": "cli options replies servers manifests keeping results campaigns standing",
-    "httpx": "client connections gets network probing traffic",
+    "httpx": "client connections gets network probing redirects traffic",
     "jsonschema": "breaches sayings validation simulator.refusals",
     "jsonschema_rs": "compiled",
     "PIL": "simulator report.posters",

@@ -19,8 +19,8 @@ from pipeline.client import Received, VideosClient
 from pipeline.credential import find_key
 from pipeline.evidence import TOO_LONG, Acceptance, Ambiguity, BadFile, NotSent, NotThere, Refusal, Seen, Silence
 from pipeline.jobs import FailureKind
-from pipeline.network import may_not_follow
 from pipeline.profile import Auth
+from pipeline.redirects import may_not_follow
 
 KEY = "sk-CANARY-0123456789"
 PROFILE = providers.profile("znapai")
