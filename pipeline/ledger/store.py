@@ -10,7 +10,7 @@ ids. Either way the run ends: every later record raises, once it is safe, and no
 
 import sqlite3
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -100,21 +100,19 @@ class SqliteLedger:
         LedgerError for a file that is foreign, newer, damaged or far away; nothing is changed then. ``unchecked``: the
         file may be read while it is checked; ``sound`` waits for that, and so does whatever writes.
         """
-        with reading.translated(path):
+        with reading.translated(path), ExitStack() as made:
             remote = home.remote_file_system(path.parent.absolute(), mounts)
             if remote is not None:
                 raise LedgerError(f"a ledger needs a local disk, and this is {remote}")
             if not path.exists():
                 opening.create(path)
-            connection = opening.connect(path, schema.migrate)
-        ledger = cls(path, connection, now, blocking, fallbacks)
-        try:
+            connection = made.enter_context(closing(opening.connect(path, schema.migrate)))
+            ledger = cls(path, connection, now, blocking, fallbacks)
+            made.callback(ledger._check.stop)
             if not unchecked:
                 ledger._check.passed()
             ledger._bring_home()
-        except BaseException:
-            ledger.close()
-            raise
+            made.pop_all()
         return ledger
 
     def close(self) -> None:

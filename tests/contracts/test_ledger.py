@@ -1,6 +1,7 @@
 """What any ledger promises: acknowledged is on disk, nothing is lost, and a bug cannot pay twice."""
 
 import contextlib
+import resource
 import sqlite3
 import subprocess
 import sys
@@ -300,6 +301,25 @@ async def test_the_file_itself_forbids_what_would_lose_or_repeat_a_payment(
 def test_the_ledger_is_for_its_owners_eyes(tmp_path: Path) -> None:
     with closing(SqliteLedger.create_or_open(tmp_path / "ledger.db", now=lambda: 0.0, blocking=inline)):
         assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o600}
+
+
+def test_a_ledger_that_cannot_be_opened_for_want_of_descriptors_is_said_to_be_so(tmp_path: Path) -> None:
+    """However many are left: one more or less, and another of the files that are opened is the one that is refused."""
+    path = tmp_path / "ledger.db"
+    SqliteLedger.create_or_open(path, now=lambda: 0.0, blocking=inline).close()
+    taken = {int(entry.name) for entry in Path("/dev/fd").iterdir()}
+    free = [number for number in range(max(taken) + 30) if number not in taken]
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    refused = 0
+    for left in range(20):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (free[left], hard))
+        try:
+            SqliteLedger.create_or_open(path, now=lambda: 0.0, blocking=inline).close()
+        except LedgerError:
+            refused += 1
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert 3 < refused < 20
 
 
 def _foreign(path: Path) -> None:
