@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+import anyio
 import pytest
 
 from pipeline import client as clients
@@ -410,6 +411,16 @@ def dripping(head: bytes, drop: bytes) -> Iterator[str]:
 async def test_a_body_that_drips_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clients, "_STALL", 0.3)
     with dripping(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n", b"x") as url:
+        outcome, _ = await download(url)
+    assert isinstance(outcome, Silence)
+    assert "too slowly" in outcome.failure.message
+
+
+@asyncio_alone
+async def test_a_body_that_comes_fast_enough_but_never_ends_is_left_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"SLOWEST": 1, "_STALL": 0.3, "_LONGEST_DOWNLOAD": 0.6}.items():
+        monkeypatch.setattr(clients, name, value)
+    with dripping(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n", b"x") as url, anyio.fail_after(10):
         outcome, _ = await download(url)
     assert isinstance(outcome, Silence)
     assert "too slowly" in outcome.failure.message
