@@ -11,10 +11,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import anyio
+import httpx
 import pytest
 
 from pipeline import client as clients
-from pipeline import providers
+from pipeline import providers, redirects
 from pipeline.bodies import Body
 from pipeline.client import Received, VideosClient
 from pipeline.credential import find_key
@@ -452,6 +453,24 @@ def test_a_redirect_from_the_internet_into_a_private_network_is_not_followed(
     home: list[str], target: list[str], refused: bool
 ) -> None:
     assert may_not_follow(home, target) is refused
+
+
+@pytest.mark.parametrize(
+    ("target", "proxied", "refused"),
+    [
+        ("https://151.101.1.1/v", False, None),
+        ("http://151.101.1.1/v", False, "not https"),
+        ("https://10.0.0.7/v", False, "private network"),
+        ("https://10.0.0.7/v", True, "private network"),
+        ("https://localhost/v", False, "private network"),
+        ("https://localhost/v", True, None),  # its name is the proxy's to look up
+    ],
+)
+async def test_a_redirect_from_the_internet_leads_where_it_may(target: str, proxied: bool, refused: str | None) -> None:
+    home = httpx.URL("https://93.184.216.34/v1/videos")
+    allowed = contextlib.nullcontext() if refused is None else pytest.raises(httpx.UnsupportedProtocol, match=refused)
+    with allowed:
+        await redirects.check(home, httpx.URL(target), proxied=proxied)
 
 
 async def test_a_page_of_the_list_is_read_with_the_servers_clock() -> None:

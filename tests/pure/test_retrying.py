@@ -1,10 +1,13 @@
 """When to ask again: hints of every form, absurd ones too, and a backoff within its bounds."""
 
+from itertools import pairwise
 from random import Random
 
+import anyio
 import pytest
+import trio.testing
 
-from pipeline.retrying import backoff, retry_after
+from pipeline.retrying import backoff, repeated, retry_after
 
 
 @pytest.mark.parametrize(
@@ -33,3 +36,19 @@ def test_backoff_grows_to_its_cap_and_never_falls_under_half() -> None:
     for attempt in range(1, 200):
         longest = min(60.0, 2.0 ** (attempt - 1))
         assert longest / 2 <= backoff(attempt, base=1, cap=60, rng=rng) <= longest
+
+
+@pytest.mark.parametrize(("silences", "asked"), [(0, 1), (1, 2), (2, 3), (9, 3)])
+def test_a_question_is_asked_until_it_is_answered_and_so_often_at_the_most(silences: int, asked: int) -> None:
+    times: list[float] = []
+
+    async def ask() -> int:
+        times.append(anyio.current_time())
+        return len(times)
+
+    async def run() -> int:
+        return await repeated(ask, lambda number: number <= silences, attempts=3, base=1, cap=20, rng=Random(1))
+
+    assert trio.run(run, clock=trio.testing.MockClock(autojump_threshold=0)) == asked
+    assert len(times) == asked
+    assert all(2**n / 2 <= after - before <= 2**n for n, (before, after) in enumerate(pairwise(times)))
