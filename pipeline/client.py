@@ -122,7 +122,8 @@ class VideosClient:
         home = httpx.URL(base_url)
         self._home = home.scheme, home.netloc
         self._asking = httpx.Headers([(b"Host", home.netloc), *self._headers.raw])
-        self._downloads, self._heard = downloads, heard
+        self._downloads = downloads
+        self._heard = heard
         self._ways = Ways(network, app)
         self._stack = AsyncExitStack()
 
