@@ -54,7 +54,7 @@ _MAX_REDIRECTS = 3
 _STALL = 30.0
 _LONGEST_DOWNLOAD = 3600.0
 _PAGE = 100
-_SUBMIT = {"timeout": httpx.Timeout(SUBMIT_DEADLINE, connect=15.0).as_dict()}
+_SUBMIT = {"timeout": httpx.Timeout(None, connect=15.0).as_dict()}  # a scope of SUBMIT_DEADLINE is around it
 _GET = {"timeout": httpx.Timeout(60.0, connect=15.0).as_dict()}
 # Nothing of the request was acted upon: it never left, or never had a server to go to.
 _UNSENT = (
@@ -109,19 +109,14 @@ class VideosClient:
         self._profile = profile
         self._is_proxied = network.proxy is not None
         self._censor = Censor(key, network.password)
-        self._headers = httpx.Headers(
-            {
-                "Accept": "*/*",
-                "Accept-Encoding": "identity",
-                "Connection": "keep-alive",
-                "User-Agent": f"callsheet/{__version__}",
-            }
-        )
+        ours = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": f"callsheet/{__version__}"}
+        self._elsewhere = httpx.Headers({**ours, "Connection": "keep-alive"})
         if key is not None:
-            self._headers["Authorization"] = key.header
+            ours["Authorization"] = key.header
+        self._posting = {**ours, "Connection": "close"}  # each has a connection of its own
         home = httpx.URL(base_url)
         self._home = home.scheme, home.netloc
-        self._asking = httpx.Headers([(b"Host", home.netloc), *self._headers.raw])
+        self._asking = httpx.Headers({"Host": home.netloc.decode(), **ours, "Connection": "keep-alive"})
         self._downloads = downloads
         self._heard = heard
         self._ways = Ways(network, app)
@@ -145,8 +140,7 @@ class VideosClient:
     async def create(self, body: Body, *, idempotency_key: str) -> PostOutcome:
         """Send one POST, and say what is certain about it. Run it shielded: a cancelled POST is an unknown one."""
         content = body.arguments(boundary=f"callsheet-{idempotency_key}")
-        headers = self._headers.copy()
-        headers.update({**content.pop("headers", {}), "Idempotency-Key": idempotency_key})
+        headers = {**self._posting, **content.pop("headers", {}), "Idempotency-Key": idempotency_key}
         answer = None
         with anyio.move_on_after(SUBMIT_DEADLINE):
             try:
@@ -297,9 +291,7 @@ class VideosClient:
         if (url.scheme, url.netloc) == self._home:
             # As httpx would make it: with the headers once for all, a request costs a sixth.
             return httpx.Request("GET", url, params=params, headers=self._asking, stream=_NO_BODY, extensions=_GET)
-        request = httpx.Request("GET", url, headers=self._headers, extensions=_GET)
-        request.headers.pop("Authorization", None)
-        return request
+        return httpx.Request("GET", url, headers=self._elsewhere, extensions=_GET)
 
     def _url(self, *parts: str) -> httpx.URL:
         return _parsed("/".join((f"{self.base_url}/videos", *(quote(part, safe="") for part in parts))))
