@@ -99,7 +99,7 @@ class VideosClient:
         downloads: int,
         app: Callable[..., Any] | None = None,
         network: Network = DIRECT,
-        heard: Heard = lambda _: None,
+        heard: Heard | None = None,
     ) -> None:
         """``app`` is an ASGI application that answers instead of the network; ``heard`` is told of each request.
 
@@ -134,8 +134,9 @@ class VideosClient:
         await self._stack.aclose()
 
     async def _told(self, transport: httpx.AsyncBaseTransport) -> httpx.AsyncBaseTransport:
-        told = Told(transport, self._heard, base_url=self.base_url, clean=self._censor.words)
-        return await self._stack.enter_async_context(told)
+        if self._heard is not None:
+            transport = Told(transport, self._heard, base_url=self.base_url, clean=self._censor.words)
+        return await self._stack.enter_async_context(transport)
 
     async def create(self, body: Body, *, idempotency_key: str) -> PostOutcome:
         """Send one POST, and say what is certain about it. Run it shielded: a cancelled POST is an unknown one."""
@@ -265,8 +266,11 @@ class VideosClient:
         return location
 
     async def _ask(self, request: httpx.Request, transport: httpx.AsyncBaseTransport, limit: int = MAX_JSON) -> Answer:
-        async with aclosing(await transport.handle_async_request(request)) as response:
+        response = await transport.handle_async_request(request)
+        try:
             return await self._read(response, limit)
+        finally:
+            await response.aclose()
 
     async def _read(self, response: httpx.Response, limit: int = MAX_JSON) -> Answer:
         """Return the answer without the key in it, and with little more than ``limit`` bytes of its body."""
@@ -294,7 +298,7 @@ class VideosClient:
         return httpx.Request("GET", url, headers=self._elsewhere, extensions=_GET)
 
     def _url(self, *parts: str) -> httpx.URL:
-        return _parsed("/".join((f"{self.base_url}/videos", *(quote(part, safe="") for part in parts))))
+        return _address(self.base_url, *parts)
 
 
 def _pieces(response: httpx.Response) -> httpx.AsyncByteStream:
@@ -303,8 +307,10 @@ def _pieces(response: httpx.Response) -> httpx.AsyncByteStream:
     return response.stream
 
 
-_parsed = lru_cache(1024)(httpx.URL)
-"""A job is asked for again and again, and half of what a request costs is to take its address apart."""
+@lru_cache(1024)
+def _address(base_url: str, *parts: str) -> httpx.URL:
+    """Return the address below ``videos``. A job is asked for again and again, and it takes half of a request."""
+    return httpx.URL("/".join((f"{base_url}/videos", *(quote(part, safe="") for part in parts))))
 
 
 def _digests(headers: Mapping[str, str]) -> Iterable[tuple[str, bytes]]:

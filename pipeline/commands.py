@@ -12,7 +12,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from random import SystemRandom
+from random import Random, SystemRandom
 
 import anyio
 
@@ -182,7 +182,7 @@ async def _run(
             downloads=limits.downloads,
             app=app,
             network=cleared.options.network,
-            heard=telling.heard,
+            heard=telling.heard if progress.hears else None,
         ) as client:
             work = Run(
                 ledger=ledger,
@@ -222,7 +222,7 @@ def _tools(
     with reading.opened(prepared.campaign.ledger) as connection:
         learned = reading.settings(connection).get("learned_rate")
     pace = Adaptive(limits.requests_per_minute / 60, learned)
-    polls, rng = RateLimiter(limits.polls_per_second), SystemRandom()
+    polls = RateLimiter(limits.polls_per_second)
     able, doubt = profile.abilities, profile.doubt
     return Tools(
         client=client,
@@ -233,7 +233,13 @@ def _tools(
         submits=RateLimiter(pace.rate),
         pace=pace,
         polls=polls,
-        poller=Poller(client, pace=Pace(profile.poll), turn=polls.acquire, lists=able.list and able.same_id, rng=rng),
+        poller=Poller(
+            client,
+            pace=Pace(profile.poll),
+            turn=polls.acquire,
+            lists=able.list and able.same_id,
+            rng=Random(),  # noqa: S311  # when to poll is no secret
+        ),
         downloads=Places(limits.downloads),
         reconciler=Reconciler(
             client,
@@ -249,7 +255,7 @@ def _tools(
         signals=signals,
         key_fingerprint=key.fingerprint if key else None,
         now=now,
-        rng=rng,
+        rng=SystemRandom(),  # keys that no other run may have
         blocking=in_threads(limits.downloads),
     )
 

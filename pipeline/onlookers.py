@@ -48,6 +48,11 @@ class Progress:
     interval = 60.0
     """Seconds between two beats."""
 
+    @property
+    def hears(self) -> bool:
+        """Whether it overrides ``heard``: where nobody does, nothing is kept of a request."""
+        return getattr(self.heard, "__func__", None) is not Progress.heard
+
     def note(self, text: str) -> None:
         """Something that people should know before the run starts."""
 
@@ -80,6 +85,10 @@ class Several(Progress):
         self._members = members
         self._due = dict.fromkeys(range(len(members)), -inf)
         self.interval = min(member.interval for member in members)
+
+    @property
+    def hears(self) -> bool:
+        return any(member.hears for member in self._members)
 
     def note(self, text: str) -> None:
         for member in self._members:

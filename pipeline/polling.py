@@ -9,7 +9,7 @@ recorded. Nor can a list put a job off for ever: each is asked for by itself now
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import inf
 from random import Random
 
@@ -68,7 +68,12 @@ class _Waiting:
     alone: float
     interval: float
     seen: float = -inf
-    line: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    line: anyio.CancelScope | None = None
+
+    @property
+    def is_called(self) -> bool:
+        """Whether a list has shown anything else of it than that it is at work."""
+        return self.line is not None and self.line.cancel_called
 
     @property
     def eager(self) -> float:
@@ -126,7 +131,7 @@ class Poller:
         self._keep(place)
         self._waiting[video_id] = waiting
         try:
-            with waiting.line:
+            with anyio.CancelScope() as waiting.line:
                 while True:
                     await anyio.sleep_until(waiting.wanted)
                     async with self._line:
@@ -189,7 +194,7 @@ class Poller:
                 self._at_work[video.id] = now - waiting.born
                 waiting.interval, waiting.seen = self._pace.interval(now - waiting.born), now
                 waiting.due = max(waiting.due, now + waiting.interval * PUT_OFF)
-            else:
+            elif waiting.line is not None:
                 waiting.line.cancel()
         return [waiting for waiting, _ in shown]
 
@@ -197,16 +202,16 @@ class Poller:
         """Learn from a job's own answer when to poll, and what lists are worth."""
         now = anyio.current_time()
         at_work = isinstance(outcome, Seen) and outcome.video.status is Status.ACTIVE
-        if not isinstance(outcome, Seen) or (at_work and waiting.line.cancel_called):
+        if not isinstance(outcome, Seen) or (at_work and waiting.is_called):
             self._singly.add(video_id)  # who is unclear is not asked about with others
         checked = waiting.alone <= now and now - waiting.seen < FRESH
-        if isinstance(outcome, Seen) and (waiting.line.cancel_called or checked):
-            self._judge("word", right=at_work is not waiting.line.cancel_called)
+        if isinstance(outcome, Seen) and (waiting.is_called or checked):
+            self._judge("word", right=at_work is not waiting.is_called)
         if at_work:
             self._at_work[video_id] = now - waiting.born
         elif isinstance(outcome, Seen):
             last = self._at_work.pop(video_id, None)
-            if waiting.line.cancel_called or waiting.seen == -inf:  # otherwise a list was late, and so would we be
+            if waiting.is_called or waiting.seen == -inf:  # otherwise a list was late, and so would we be
                 self._pace.over(last)
 
     def _judge(self, what: str, *, right: bool) -> None:

@@ -3,8 +3,7 @@
 import os
 import signal
 from collections.abc import Awaitable, Callable, Collection, Iterator
-from functools import partial
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 
 import anyio
 
@@ -15,6 +14,7 @@ from pipeline.jobs import Job
 from pipeline.onlookers import Begun, Exchange, Progress
 from pipeline.tally import Gauges
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -34,17 +34,17 @@ class Telling(Progress):
 
     def observe(self, before: Job, event: Event, after: Job) -> None:
         self.begun.tally.observe(before, event, after, self.begun.now())
-        self._tell(partial(self._progress.observe, before, event, after))
+        self._tell(self._progress.observe, before, event, after)
 
     def heard(self, exchange: Exchange) -> None:
-        self._tell(partial(self._progress.heard, exchange))
+        self._tell(self._progress.heard, exchange)
 
     def beat(self, gauges: Gauges) -> None:
         self.at(gauges)
-        self._tell(partial(self._progress.beat, gauges))
+        self._tell(self._progress.beat, gauges)
 
     def stopping(self, downloads: int) -> None:
-        self._tell(partial(self._progress.stopping, downloads))
+        self._tell(self._progress.stopping, downloads)
 
     def left(self) -> None:
         self._tell(self._progress.left)
@@ -53,11 +53,11 @@ class Telling(Progress):
         """Take what the run is at."""
         self.begun.tally.beat(gauges, self.begun.now())
 
-    def _tell(self, tell: Callable[[], None]) -> None:
+    def _tell(self, tell: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
         if self.error is not None:
             return
         try:
-            tell()
+            tell(*args, **kwargs)
         except Exception as error:  # noqa: BLE001  # whatever it is: a paid answer may be in the caller's hands
             self.error = error
             self.scope.cancel()

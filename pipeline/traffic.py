@@ -27,18 +27,16 @@ class Told(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         began = anyio.current_time()
         what, target = self._named(request)  # before a POST is sent: no answer may be lost to what is told of it
-
-        def told(status: int | None, error: str | None, name: str | None = None) -> None:
-            seconds = anyio.current_time() - began
-            known = name and self._clean(name)
-            self._heard(Exchange(what, request.method, self._clean(target), seconds, status, error, known))
-
+        status = name = failed = None
         try:
             response = await self._transport.handle_async_request(request)
+            status, name = response.status_code, request_id(response.headers)
         except BaseException as error:
-            told(None, type(error).__name__)
+            failed = type(error).__name__
             raise
-        told(response.status_code, None, request_id(response.headers))
+        finally:
+            seconds, known = anyio.current_time() - began, name and self._clean(name)
+            self._heard(Exchange(what, request.method, self._clean(target), seconds, status, failed, known))
         return response
 
     async def aclose(self) -> None:

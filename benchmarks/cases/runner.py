@@ -1,6 +1,7 @@
 """Whole jobs: create, poll three times, download. Ours with its durable ledger, sha256, checks and every fsync."""
 
 import asyncio
+import gc
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -83,7 +84,7 @@ def ours(folder: str, url: str, jobs: int, in_flight: int) -> Mapping[str, Any]:
     import anyio
 
     import pipeline.gets  # noqa: F401  # a run imports it by itself, as late as it can
-    from pipeline import commands
+    from pipeline import __main__, commands
     from pipeline.instructions import Options, Profiles
 
     _import_senders()
@@ -94,6 +95,7 @@ def ours(folder: str, url: str, jobs: int, in_flight: int) -> Mapping[str, Any]:
     async def run() -> int:
         return (await commands.run(await commands.cleared(here / "bench.yaml", options))).exit_code
 
+    gc.set_threshold(__main__.GARBAGE)  # as the command does
     with Clock() as clock:
         code = anyio.run(run)
     if code:
