@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import material
+from benchmarks.cases import floor
 from benchmarks.folders import put_aside
 from benchmarks.processes import Used, serving, side
 from benchmarks.rows import Broken, Row, cheaper, share
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 POLLS = 3
 DOWNLOADS = 16
 LOOP = "AsyncOpenAI, no ledger"
+BARE = "the same libraries, bare"
 
 
 def measure(
@@ -36,9 +38,11 @@ def measure(
     found = bench.interleaved(
         ours=lambda: once(bench.scratch, ours, jobs, in_flight, kib),
         peer=lambda: once(bench.scratch, peer, jobs, in_flight, kib),
+        bare=lambda: once(bench.scratch, floor.bare, jobs, in_flight, kib),
     )
     cost = {who: [used.told["cpu"] * 1000 / jobs for used in runs] for who, runs in found.items()}
     rows = [cheaper(name, "CPU ms a job", cost["ours"], cost["peer"], LOOP, least=least)]
+    rows.append(share(f"{name} (floor)", "CPU ms a job", cost["ours"], cost["bare"], BARE, most=None))
     peaks = {who: [used.told["peak"] / 1e6 for used in runs] for who, runs in found.items()}
     return [*rows, share(f"{name} (memory)", "MB at most", peaks["ours"], peaks["peer"], LOOP, most=memory)]
 
