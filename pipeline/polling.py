@@ -110,18 +110,22 @@ class Poller:
         ``age`` is its age now, ``again`` whether it was asked before. ``heard`` is told of lists that came meanwhile.
         """
         assert job.video_id is not None  # noqa: S101  # the ledger's constraints say so too
-        now = anyio.current_time()
-        due = now + self._pace.until_due(age, again=again, rng=self._rng)
-        begun = max(age, self._pace.first)
-        alone = now - age + begun + max(ALONE, begun * ALONE_SHARE)
-        waiting = _Waiting(job, now - age, due, alone, self._pace.interval(begun))
+        born = anyio.current_time() - age
+        due = born + age + self._pace.until_due(age, again=again, rng=self._rng)
+        waiting = None
         if not self._lists or job.video_id in self._singly:
             await anyio.sleep_until(due)
         else:
+            begun = max(age, self._pace.first)
+            alone = born + begun + max(ALONE, begun * ALONE_SHARE)
+            waiting = _Waiting(job, born, due, alone, self._pace.interval(begun))
             await self._stand_in_line(waiting, heard)
         await self._turn()
         outcome = await self._client.retrieve(job.video_id)
-        self._learn(job.video_id, waiting, outcome)
+        if isinstance(outcome, Seen):
+            self._learn(job.video_id, born, waiting, at_work=outcome.video.status is Status.ACTIVE)
+        else:
+            self._singly.add(job.video_id)  # who is unclear is not asked about with others
         return outcome
 
     async def _stand_in_line(self, waiting: _Waiting, heard: _Heard) -> None:
@@ -198,20 +202,21 @@ class Poller:
                 waiting.line.cancel()
         return [waiting for waiting, _ in shown]
 
-    def _learn(self, video_id: str, waiting: _Waiting, outcome: PollOutcome) -> None:
-        """Learn from a job's own answer when to poll, and what lists are worth."""
-        now = anyio.current_time()
-        at_work = isinstance(outcome, Seen) and outcome.video.status is Status.ACTIVE
-        if not isinstance(outcome, Seen) or (at_work and waiting.is_called):
-            self._singly.add(video_id)  # who is unclear is not asked about with others
-        checked = waiting.alone <= now and now - waiting.seen < FRESH
-        if isinstance(outcome, Seen) and (waiting.is_called or checked):
-            self._judge("word", right=at_work is not waiting.is_called)
+    def _learn(self, video_id: str, born: float, waiting: _Waiting | None, *, at_work: bool) -> None:
+        """Learn from a job's own answer when to poll, and, where it was ``waiting`` in line, what lists are worth."""
+        now, called, late = anyio.current_time(), False, False
+        if waiting is not None:
+            called = waiting.is_called
+            late = waiting.seen > -inf and not called  # a list was, and we would be if we learned from it
+            if called or (waiting.alone <= now and now - waiting.seen < FRESH):
+                self._judge("word", right=at_work is not called)
         if at_work:
-            self._at_work[video_id] = now - waiting.born
-        elif isinstance(outcome, Seen):
+            self._at_work[video_id] = now - born
+            if called:
+                self._singly.add(video_id)
+        else:
             last = self._at_work.pop(video_id, None)
-            if waiting.is_called or waiting.seen == -inf:  # otherwise a list was late, and so would we be
+            if not late:
                 self._pace.over(last)
 
     def _judge(self, what: str, *, right: bool) -> None:
