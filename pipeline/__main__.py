@@ -3,10 +3,10 @@
 import gc
 import sys
 
-GARBAGE = 20_000
+GARBAGE = 5_000
 """Objects made and not yet freed, after which the youngest are looked through: nearly all of ours need no looking for.
 
-With Python's 700 that takes a twentieth of a run.
+With Python's 700 that takes a twenty-fifth of a run. What needs it holds memory meanwhile: a download that broke, say.
 """
 
 

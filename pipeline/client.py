@@ -101,7 +101,8 @@ class VideosClient:
         network: Network = DIRECT,
         heard: Heard | None = None,
     ) -> None:
-        """``app`` is an ASGI application that answers instead of the network; ``heard`` is told of each request.
+        """``app`` is an ASGI application that answers instead of the network; ``heard`` is told of each request, and
+        where it is None nothing is kept of one.
 
         Raises UsageError for a proxy or certificates that cannot be used.
         """
@@ -109,14 +110,19 @@ class VideosClient:
         self._profile = profile
         self._is_proxied = network.proxy is not None
         self._censor = Censor(key, network.password)
-        ours = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": f"callsheet/{__version__}"}
-        self._elsewhere = httpx.Headers({**ours, "Connection": "keep-alive"})
+        # A POST says keep-alive too: at "close" a server that refuses it early hangs up, and its no is lost.
+        self._headers = {
+            "Accept": "*/*",
+            "Accept-Encoding": "identity",
+            "Connection": "keep-alive",
+            "User-Agent": f"callsheet/{__version__}",
+        }
+        self._elsewhere = httpx.Headers(self._headers)
         if key is not None:
-            ours["Authorization"] = key.header
-        self._posting = {**ours, "Connection": "close"}  # each has a connection of its own
+            self._headers["Authorization"] = key.header
         home = httpx.URL(base_url)
         self._home = home.scheme, home.netloc
-        self._asking = httpx.Headers({"Host": home.netloc.decode(), **ours, "Connection": "keep-alive"})
+        self._asking = httpx.Headers({"Host": home.netloc.decode(), **self._headers})
         self._downloads = downloads
         self._heard = heard
         self._ways = Ways(network, app)
@@ -141,7 +147,7 @@ class VideosClient:
     async def create(self, body: Body, *, idempotency_key: str) -> PostOutcome:
         """Send one POST, and say what is certain about it. Run it shielded: a cancelled POST is an unknown one."""
         content = body.arguments(boundary=f"callsheet-{idempotency_key}")
-        headers = {**self._posting, **content.pop("headers", {}), "Idempotency-Key": idempotency_key}
+        headers = {**self._headers, **content.pop("headers", {}), "Idempotency-Key": idempotency_key}
         answer = None
         with anyio.move_on_after(SUBMIT_DEADLINE):
             try:

@@ -79,15 +79,12 @@ def complaint(value: Any) -> Complaint | None:
 
 def text(value: Any) -> str | None:
     """Return a JSON text or number as text that can be stored, or None for anything else."""
-    return storable(str(value)) if isinstance(value, _PLAIN) and not isinstance(value, bool) else None
+    return storable(str(value)) if isinstance(value, str | int | float) and not isinstance(value, bool) else None
 
 
 def storable(written: str) -> str:
     """Return the text without halves of surrogate pairs, which JSON can carry and no file can."""
     return written if written.isascii() else written.encode("utf-8", "replace").decode()
-
-
-_PLAIN = (str, int, float)  # made once: a union of them is made each time it is written
 
 
 _KEYS = frozenset({"error", "errors", "detail", "message", "msg", "code"})

@@ -17,13 +17,8 @@ from yarl import URL
 if TYPE_CHECKING:
     from asyncio import Future
 
-    from aiohttp.connector import Connection
-
 _AT_ONCE = 256 << 10
 """Bytes of a body that are handed over at once, more or less. Twice as many are kept before the server has to wait."""
-
-_READ = 1 << 20
-"""Bytes that a connection that brings a long body reads at once; asyncio's own 256 KiB cost a download a tenth."""
 
 _KEPT = 5.0
 """Seconds that a connection is kept without use, as httpx does."""
@@ -112,8 +107,6 @@ class _Body(httpx.AsyncByteStream):
             # The body ends with its connection, however that ends: aiohttp says nothing of a reset.
             protocol = response.connection and response.connection.protocol
             self._end = None if protocol is None else protocol.closed
-        if (response.content_length or 0) > _AT_ONCE:
-            _read_more(response.connection)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         try:
@@ -126,13 +119,6 @@ class _Body(httpx.AsyncByteStream):
 
     async def aclose(self) -> None:
         self._response.close()
-
-
-def _read_more(connection: "Connection | None") -> None:
-    """Have asyncio read more at once. Transports of TLS, and of other loops, have another way, and stay as they are."""
-    transport: Any = connection and connection.transport
-    if hasattr(transport, "max_size"):
-        transport.max_size = _READ
 
 
 @lru_cache(4096)

@@ -114,15 +114,15 @@ _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=
 def _pieces_of_json() -> Callable[[Any, int], Iterable[str]]:
     """Return what spells a value as ``_ENCODER`` does, made once for all.
 
-    ``iterencode`` makes it anew for each value, a third of the whole. It is undocumented: where it is another by now,
-    ``iterencode`` itself serves.
+    ``encode`` makes it anew for each value, a third of the whole. It is undocumented: where it is another by now,
+    ``encode`` itself serves. (It looks for no circles, which no manifest and no answer can have.)
     """
     make: Any = getattr(json.encoder, "c_make_encoder", None)
     try:
         made = make(None, _ENCODER.default, json.encoder.encode_basestring, None, ":", ",", True, False, False)
         return cast("Callable[[Any, int], Iterable[str]]", made)
     except TypeError:
-        return lambda value, level: _ENCODER.iterencode(value)
+        return lambda value, level: (_ENCODER.encode(value),)
 
 
 _pieces = _pieces_of_json()

@@ -9,7 +9,7 @@ recorded. Nor can a list put a job off for ever: each is asked for by itself now
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 from random import Random
 
@@ -68,12 +68,7 @@ class _Waiting:
     alone: float
     interval: float
     seen: float = -inf
-    line: anyio.CancelScope | None = None
-
-    @property
-    def is_called(self) -> bool:
-        """Whether a list has shown anything else of it than that it is at work."""
-        return self.line is not None and self.line.cancel_called
+    line: anyio.CancelScope = field(default_factory=anyio.CancelScope)
 
     @property
     def eager(self) -> float:
@@ -110,8 +105,8 @@ class Poller:
         ``age`` is its age now, ``again`` whether it was asked before. ``heard`` is told of lists that came meanwhile.
         """
         assert job.video_id is not None  # noqa: S101  # the ledger's constraints say so too
-        born = anyio.current_time() - age
-        due = born + age + self._pace.until_due(age, again=again, rng=self._rng)
+        now = anyio.current_time()
+        born, due = now - age, now + self._pace.until_due(age, again=again, rng=self._rng)
         waiting = None
         if not self._lists or job.video_id in self._singly:
             await anyio.sleep_until(due)
@@ -135,7 +130,7 @@ class Poller:
         self._keep(place)
         self._waiting[video_id] = waiting
         try:
-            with anyio.CancelScope() as waiting.line:
+            with waiting.line:
                 while True:
                     await anyio.sleep_until(waiting.wanted)
                     async with self._line:
@@ -198,7 +193,7 @@ class Poller:
                 self._at_work[video.id] = now - waiting.born
                 waiting.interval, waiting.seen = self._pace.interval(now - waiting.born), now
                 waiting.due = max(waiting.due, now + waiting.interval * PUT_OFF)
-            elif waiting.line is not None:
+            else:
                 waiting.line.cancel()
         return [waiting for waiting, _ in shown]
 
@@ -206,7 +201,7 @@ class Poller:
         """Learn from a job's own answer when to poll, and, where it was ``waiting`` in line, what lists are worth."""
         now, called, late = anyio.current_time(), False, False
         if waiting is not None:
-            called = waiting.is_called
+            called = waiting.line.cancel_called
             late = waiting.seen > -inf and not called  # a list was, and we would be if we learned from it
             if called or (waiting.alone <= now and now - waiting.seen < FRESH):
                 self._judge("word", right=at_work is not called)

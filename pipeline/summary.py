@@ -188,12 +188,12 @@ def problems_document(problems: Iterable[Problem]) -> dict[str, Any]:
 
 def spent_on(job: Job) -> float:
     """Return what the server was paid for the job as far as prices are known, earlier attempts included."""
-    return job.sunk + job.price if job.price and _accepted(job) else job.sunk
+    return job.sunk + (job.price or 0.0) * _accepted(job)
 
 
 def in_doubt_for(job: Job) -> float:
     """Return what may have been paid for the job's last attempt, and nobody knows whether."""
-    return job.price if job.price and _doubtful(job) else 0.0
+    return (job.price or 0.0) * _doubtful(job)
 
 
 def costs_unknown(job: Job) -> bool:

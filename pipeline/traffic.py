@@ -30,14 +30,15 @@ class Told(httpx.AsyncBaseTransport):
         status = name = failed = None
         try:
             response = await self._transport.handle_async_request(request)
-            status, name = response.status_code, request_id(response.headers)
         except BaseException as error:
             failed = type(error).__name__
             raise
+        else:
+            status, name = response.status_code, request_id(response.headers)
+            return response
         finally:
             seconds, known = anyio.current_time() - began, name and self._clean(name)
             self._heard(Exchange(what, request.method, self._clean(target), seconds, status, failed, known))
-        return response
 
     async def aclose(self) -> None:
         await self._transport.aclose()

@@ -43,7 +43,6 @@ _WORDS = {
     Status.FAILED: "failed failure fail error cancelled canceled rejected",
     Status.GONE: "expired deleted",
 }
-_OVER = frozenset({Status.FAILED, Status.GONE})
 _STATUS = {word: status for status, words in _WORDS.items() for word in words.split()}
 Words = Mapping[str, Status]
 """What status words mean at one server, in small letters."""
@@ -128,7 +127,7 @@ def _video(value: Mapping[str, Any], body: bytes, words: Words, codes: Codes, *,
         prompt=text(value.get("prompt")),
         model=text(value.get("model")),
         reference=_reference(value.get("metadata")),
-        failure=video_failure(value.get("error"), word, codes) if status in _OVER else None,
+        failure=video_failure(value.get("error"), word, codes) if status in {Status.FAILED, Status.GONE} else None,
         raw=body,
     )
 

@@ -1,11 +1,12 @@
 """The floor under a run: the same requests and files by the same libraries, bare.
 
 What a run's promises leave of speed is in it: a POST on a fresh connection of httpx, GETs on aiohttp, each video synced
-with its folder in a thread. What a run does besides is not: no ledger, no limits, no checks, no hash, no sidecar, and
-an error ends it all.
+with its folder in a thread. What a run does besides is not: no ledger, no limits but that of jobs in flight, no checks,
+no hash, no sidecar, and an error ends it all.
 """
 
 import asyncio
+import gc
 import json
 import os
 from collections.abc import Mapping
@@ -29,15 +30,17 @@ def bare(folder: str, url: str, jobs: int, in_flight: int) -> Mapping[str, Any]:
     import httpcore  # noqa: F401  # httpx imports it when it first sends
     import httpx
 
+    from pipeline.__main__ import GARBAGE
+
     outputs = Path(folder) / "outputs"
 
     async def run() -> None:
         limits = httpx.Limits(max_connections=POSTS_AT_ONCE, max_keepalive_connections=0)
         slots, posts = asyncio.Semaphore(in_flight), asyncio.Semaphore(POSTS_AT_ONCE)
-        connector = aiohttp.TCPConnector(limit=0)
+        connector, jar = aiohttp.TCPConnector(limit=0), aiohttp.DummyCookieJar()
         async with (
             httpx.AsyncHTTPTransport(limits=limits, trust_env=False) as transport,
-            aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as session,
+            aiohttp.ClientSession(connector=connector, cookie_jar=jar, read_bufsize=256 << 10) as session,
         ):
 
             async def one(number: int) -> None:
@@ -54,6 +57,7 @@ def bare(folder: str, url: str, jobs: int, in_flight: int) -> Mapping[str, Any]:
             await asyncio.gather(*map(one, range(jobs)))
 
     outputs.mkdir()
+    gc.set_threshold(GARBAGE)
     with Clock() as clock:
         anyio.run(run)
     return clock.told(files=[path.stat().st_size for path in outputs.rglob("*.mp4")])
@@ -63,7 +67,7 @@ async def _created(transport: "httpx.AsyncHTTPTransport", address: str, number: 
     import httpx
 
     asked = {"model": "sora-2", "prompt": material.prompt(number), "size": "1280x720", "seconds": "4"}
-    request = httpx.Request("POST", address, json=asked, headers={"Connection": "close"})
+    request = httpx.Request("POST", address, json=asked)
     response = await transport.handle_async_request(request)
     try:
         video: Mapping[str, Any] = json.loads(await response.aread())

@@ -16,7 +16,7 @@ import pytest
 
 from pipeline import client as clients
 from pipeline import providers, redirects
-from pipeline.bodies import Body
+from pipeline.bodies import Body, File
 from pipeline.client import Received, VideosClient
 from pipeline.credential import find_key
 from pipeline.evidence import TOO_LONG, Acceptance, Ambiguity, BadFile, NotSent, NotThere, Refusal, Seen, Silence
@@ -138,6 +138,30 @@ async def test_a_post_says_who_pays_what_for_and_which_attempt_it_is() -> None:
     assert server.header(0, "authorization") == f"Bearer {KEY}"
     assert server.header(0, "idempotency-key") == "key-1"
     assert server.requests[0].endswith('"prompt":"A city ünder glass","seconds":"4","size":"1280x720"}'.encode())
+
+
+def _refuse_early(listener: socket.socket) -> None:
+    """Say no before the body is read, and read on; but hang up at once where the request says that this is its last."""
+    connection, _ = listener.accept()
+    with connection:
+        head = b""
+        while b"\r\n\r\n" not in head:
+            head += connection.recv(256)
+        connection.sendall(answer(401, b'{"error": {"message": "no", "code": "invalid_api_key"}}'))
+        while b"connection: close" not in head.lower() and connection.recv(65536):
+            pass
+
+
+async def test_a_no_that_comes_before_the_body_was_read_is_a_no() -> None:
+    picture = Body("multipart", REQUEST, File("input_reference", "first.png", "image/png", b"\x89PNG" * 100_000))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=_refuse_early, args=(listener,))
+        thread.start()
+        async with client(f"http://127.0.0.1:{listener.getsockname()[1]}/v1") as opened:
+            outcome = await opened.create(picture, idempotency_key="key-1")
+        thread.join(5)
+    assert isinstance(outcome, Refusal)
+    assert outcome.failure.kind is FailureKind.AUTH
 
 
 async def test_what_found_no_server_was_not_sent() -> None:
