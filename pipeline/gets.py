@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 _AT_ONCE = 256 << 10
 """Bytes of a body that are handed over at once, more or less. Twice as many are kept before the server has to wait."""
 
+_LONG = 1 << 20
+"""Bytes that are read at once of a body that is longer, where asyncio lets us choose: of a connection without TLS."""
+
 _KEPT = 5.0
 """Seconds that a connection is kept without use, as httpx does."""
 
@@ -107,6 +110,10 @@ class _Body(httpx.AsyncByteStream):
             # The body ends with its connection, however that ends: aiohttp says nothing of a reset.
             protocol = response.connection and response.connection.protocol
             self._end = None if protocol is None else protocol.closed
+        if (response.content_length or 0) > _LONG:
+            transport: Any = response.connection and response.connection.transport
+            if hasattr(transport, "max_size"):  # 256 KiB, which nothing documented can change
+                transport.max_size = _LONG
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         try:

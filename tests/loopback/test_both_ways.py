@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from random import Random
 from urllib.parse import urlsplit
 
 import anyio
@@ -265,6 +266,22 @@ def test_an_address_is_asked_for_as_it_was_written(name: str) -> None:
         here = urlsplit(server.url).netloc.encode()
         requests.append([request.replace(here, b"(address)") for request in server.requests])
     assert requests[0] == requests[1]
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_long_body_comes_whole_and_the_next_one_too(backend: str) -> None:
+    contents = [Random(seed).randbytes(size) for seed, size in enumerate((3_000_001, 70_000, 1 << 21))]
+
+    async def ask() -> None:
+        async with client:
+            for content in contents:
+                received: list[bytes] = []
+                assert await client.download("v", kept_in(received), most=1 << 22) == Received()
+                assert b"".join(received) == content
+
+    with serving(*(answer(200, content) for content in contents)) as server:
+        client = VideosClient(server.url, profile=PROFILE, key=None, downloads=2)
+        anyio.run(ask, backend=backend)
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
