@@ -111,13 +111,12 @@ def canonical_json(value: Any) -> str:
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
-def _pieces_of_json() -> Callable[[Any, int], Iterable[str]]:
+def _spelling(make: Any) -> Callable[[Any, int], Iterable[str]]:
     """Return what spells a value as ``_ENCODER`` does, made once for all.
 
-    ``encode`` makes it anew for each value, a third of the whole. It is undocumented: where it is another by now,
-    ``encode`` itself serves. (It looks for no circles, which no manifest and no answer can have.)
+    ``encode`` lets ``make`` make it anew for each value, a third of the whole. That is undocumented: where it is
+    another by now, ``encode`` itself serves. (It looks for no circles, which no manifest and no answer can have.)
     """
-    make: Any = getattr(json.encoder, "c_make_encoder", None)
     try:
         made = make(None, _ENCODER.default, json.encoder.encode_basestring, None, ":", ",", True, False, False)
         return cast("Callable[[Any, int], Iterable[str]]", made)
@@ -125,7 +124,7 @@ def _pieces_of_json() -> Callable[[Any, int], Iterable[str]]:
         return lambda value, level: (_ENCODER.encode(value),)
 
 
-_pieces = _pieces_of_json()
+_pieces = _spelling(getattr(json.encoder, "c_make_encoder", None))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.jobs import canonical_json
+from pipeline.jobs import _spelling, canonical_json
 
 _LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 _VALUES = st.recursive(
@@ -18,6 +18,8 @@ _VALUES = st.recursive(
 def test_a_value_is_spelled_as_python_spells_it(value: object) -> None:
     expected = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     assert canonical_json(value) == expected
+    for gone in (None, lambda: None):  # in another Python
+        assert "".join(_spelling(gone)(value, 0)) == expected
 
 
 @pytest.mark.parametrize("value", [float("nan"), [float("inf")], {"a": {"b": -float("inf")}}])
