@@ -21,6 +21,7 @@ from pipeline.client import Received, VideosClient
 from pipeline.credential import find_key
 from pipeline.evidence import TOO_LONG, Acceptance, Ambiguity, BadFile, NotSent, NotThere, Refusal, Seen, Silence
 from pipeline.jobs import FailureKind
+from pipeline.onlookers import Exchange
 from pipeline.profile import Auth
 from pipeline.redirects import may_not_follow
 
@@ -169,6 +170,19 @@ async def test_what_found_no_server_was_not_sent() -> None:
         outcome = await create(url)
     assert isinstance(outcome, NotSent)
     assert outcome.failure.kind is FailureKind.NOT_SENT
+
+
+async def test_what_is_told_of_a_request_has_no_key_in_it() -> None:
+    """Nobody knows what a server calls a video, or its answer."""
+    heard = list[Exchange]()
+    key = find_key(Auth("bearer", ("K",)), {"K": KEY})
+    with serving(answer(200, VIDEO, X_Request_Id=KEY)) as server:
+        async with VideosClient(server.url, profile=PROFILE, key=key, downloads=2, heard=heard.append) as opened:
+            await opened.retrieve(KEY)
+    (exchange,) = heard
+    assert (exchange.what, exchange.status) == ("poll", 200)
+    assert KEY not in f"{exchange.target} {exchange.request_id}"
+    assert exchange.target
 
 
 @pytest.mark.parametrize(
