@@ -185,3 +185,52 @@ async def test_whatever_a_list_says_each_job_ends_as_without_one_and_is_paid_onc
     assert slow_world.count("POST") == len(JOBS) == len(slow_world.bill())
     assert slow_world.count("GET", "/videos") > 0
     assert anyio.current_time() - began < (200 if name in LATE else 90), "and no list delays a job for long"
+
+
+@pytest.mark.parametrize("word", ["completed", "failed"])
+async def test_a_list_that_is_wrong_about_one_job_is_asked_about_the_others_still(slow_world: World, word: str) -> None:
+    def tell(entries: list[dict[str, Any]], document: dict[str, Any]) -> None:
+        min(entries, key=lambda entry: str(entry["id"]), default={})["status"] = word
+
+    listing(slow_world, changed(tell))
+    await slow_world.run(JOBS, retry=AGAIN, until=600, **FAST)
+    assert outcome(slow_world) == EXPECTED
+    assert slow_world.count("GET", "/videos") > 20
+    assert slow_world.count("GET") < 200
+
+
+async def test_a_list_that_is_late_does_not_make_later_jobs_late(slow_world: World) -> None:
+    jobs = [spec(number) for number in range(60)]
+    listing(slow_world, LISTS["all at work"])
+    began = anyio.current_time()
+    limits = {"requests_per_minute": 60, "polls_per_second": 1000, "max_in_flight": 10}
+    await slow_world.run(jobs, until=3000, **limits)
+    assert {job.state for job in slow_world.jobs().values()} == {State.DONE}
+    assert anyio.current_time() - began < 350
+
+
+async def test_a_job_that_its_own_answer_does_not_know_is_asked_about_whatever_lists_say(slow_world: World) -> None:
+    """The list has it at work for ever, and its own address has nothing: only the latter decides, so it is asked."""
+    asked: list[float] = []
+    forgotten: list[str] = []
+
+    def tell(entries: list[dict[str, Any]], document: dict[str, Any]) -> None:
+        for entry in entries:
+            if entry["id"] in forgotten:
+                entry["status"] = "in_progress"
+
+    listing(slow_world, changed(tell))
+    real = slow_world.app
+
+    async def app(scope: Message, receive: Any, send: Any) -> None:
+        video = scope["path"].rpartition("/")[2]
+        if scope["method"] != "GET" or video in {"videos", "content"} or video not in (forgotten or [video]):
+            await real(scope, receive, send)
+            return
+        forgotten[:] = [video]
+        asked.append(anyio.current_time())
+        await answers(404, b'{"error": {"message": "no such video"}}')(real, scope, receive, send)
+
+    slow_world.app = app
+    await slow_world.run(JOBS, until=600, **FAST)
+    assert asked[9] - asked[0] < 15
