@@ -272,11 +272,8 @@ class VideosClient:
         return location
 
     async def _ask(self, request: httpx.Request, transport: httpx.AsyncBaseTransport, limit: int = MAX_JSON) -> Answer:
-        response = await transport.handle_async_request(request)
-        try:
+        async with aclosing(await transport.handle_async_request(request)) as response:
             return await self._read(response, limit)
-        finally:
-            await response.aclose()
 
     async def _read(self, response: httpx.Response, limit: int = MAX_JSON) -> Answer:
         """Return the answer without the key in it, and with little more than ``limit`` bytes of its body."""

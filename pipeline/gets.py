@@ -21,7 +21,10 @@ _AT_ONCE = 256 << 10
 """Bytes of a body that are handed over at once, more or less. Twice as many are kept before the server has to wait."""
 
 _LONG = 1 << 20
-"""Bytes that are read at once of a body that is longer, where asyncio lets us choose: of a connection without TLS."""
+"""Bytes that are read at once of a body that is longer, where asyncio lets us choose: of a connection without TLS.
+
+So many more may be handed over at once then, and kept.
+"""
 
 _KEPT = 5.0
 """Seconds that a connection is kept without use, as httpx does."""

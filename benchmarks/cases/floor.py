@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     import aiohttp
     import httpx
 
-POSTS_AT_ONCE = 4
-
 
 def bare(folder: str, url: str, jobs: int, in_flight: int) -> Mapping[str, Any]:
     """Render all jobs, ``in_flight`` of them at once."""
@@ -31,6 +29,7 @@ def bare(folder: str, url: str, jobs: int, in_flight: int) -> Mapping[str, Any]:
     import httpx
 
     from pipeline.__main__ import GARBAGE
+    from pipeline.client import POSTS_AT_ONCE
 
     outputs = Path(folder) / "outputs"
 
