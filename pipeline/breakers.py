@@ -70,10 +70,10 @@ class Signals:
     """What concerns the whole run. ``gate`` closes for submissions only; ``scope`` ends all that is not shielded.
 
     ``unfetched``: why finished videos were left to the next run, by the job's name and its request's hash.
-    ``received`` counts the bytes of videos.
+    ``received`` counts the bytes of videos, ``largest`` is what the longest that is known has.
     """
 
-    def __init__(self, contact: Contact, tolerance: Tolerance | None = None) -> None:
+    def __init__(self, contact: Contact, tolerance: Tolerance | None = None, *, largest: int = 0) -> None:
         self.gate = Gate()
         self.scope = anyio.CancelScope()
         self.contact = contact
@@ -81,7 +81,7 @@ class Signals:
         self.failure: Failure | None = None
         self.throttled = 0
         self.throttled_since: float | None = None
-        self.largest = 0
+        self.largest = largest
         self.received = 0
         self.unfetched: dict[tuple[str, str], Failure] = {}
         self.download_seconds: float | None = None

@@ -83,9 +83,10 @@ def looked_again(cleared: Cleared) -> Cleared:
     Raises StalePlan for a saved plan that is another by now, and UsageError where more would be spent than was agreed
     to. With ``--yes`` whatever would be spent is.
     """
-    options = cleared.options
-    prepared = held_against(read_ledger(cleared.prepared.campaign), cleared.prepared, options)
-    agreed = cleared.agreed
+    options, prepared, agreed = cleared.options, cleared.prepared, cleared.agreed
+    record = read_ledger(prepared.campaign)
+    if record != prepared.record:
+        prepared = held_against(record, prepared, options)
     if options.plan is not None:
         check_plan(options.plan, prepared, options)
     if options.yes:

@@ -169,7 +169,7 @@ async def _run(
     await _enrol(ledger, prepared, cleared)
     telling = Telling(_begun(prepared, now), progress)
     progress.started(telling.begun)
-    signals = Signals(Contact(), cleared.options.tolerance)
+    signals = Signals(Contact(), cleared.options.tolerance, largest=prepared.record.sums.largest)
     if not prepared.plan.has_work:
         return _ended(status_of(campaign), signals, prepared.selected, None)
     rules = providers.request_schema(profile.request)

@@ -66,7 +66,7 @@ def pair(specs: Sequence[Spec], jobs: Enrolled) -> Pairs:
     sent = array("q", (place for place, job in _those(jobs, unasked) if job.attempt > 0))
     renamed = _rename(specs, jobs, places, unasked) if sent and -1 in places else ()
     orphans = array("q", (place for place in sent if unasked[place]))
-    new = {spec.name: number for number, spec in enumerate(specs) if places[number] < 0}
+    new = {spec.name: number for number, spec in enumerate(specs) if places[number] < 0} if -1 in places else {}
     before = _before(new, jobs, unasked) if new else {}
     takes = _takes({entry(name) for name, number in new.items() if number not in before}, jobs)
     return Pairs(places, renamed, orphans, before, takes)

@@ -33,12 +33,14 @@ from pipeline.timing import Forecast, forecast, learned
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What a campaign's ledger says; nothing where there is none yet.
+    """What a campaign's ledger says; nothing where there is none yet. What equals an earlier one says the same.
 
-    ``sums`` are what its jobs come to, ``at_server`` of which kinds those are that render there. ``last`` has the last
-    events of planned jobs that were sent before, ``words`` how many approvals jobs had when a person spoke last.
+    ``mark`` becomes another with whatever anybody writes. ``sums`` are what its jobs come to, ``at_server`` of which
+    kinds those are that render there. ``last`` has the last events of planned jobs that were sent before, ``words`` how
+    many approvals jobs had when a person spoke last.
     """
 
+    mark: reading.Mark = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     sums: Sums = field(default_factory=lambda: Sums({}, {}))
     at_server: tuple[Kind, ...] = ()
@@ -243,8 +245,9 @@ def read_ledger(campaign: Campaign) -> Record:
     """Return what a campaign's ledger says; nothing where there is none yet."""
     if not campaign.ledger.exists():
         return Record()
+    mark = reading.mark(campaign.ledger)
     with reading.opened(campaign.ledger) as connection:
         at_server = tuple(Kind.of(job.request) for job in reading.jobs(connection, _AT_SERVER))
         last, words = reading.last_events(connection), reading.words_of_people(connection)
         (known, _), account = sums(connection), reading.account(connection)
-        return Record(reading.settings(connection), known, at_server, account, last, words)
+        return Record(mark, reading.settings(connection), known, at_server, account, last, words)

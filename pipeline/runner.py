@@ -5,9 +5,10 @@ are started in the order in which the ledger met them, as slots at the server be
 ledger that the next run continues from, at any instant: a POST and the record of its answer are shielded together.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Sequence, Set
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from functools import partial
 
 import anyio
 from anyio.abc import TaskGroup
@@ -44,6 +45,10 @@ _PAID_FIRST = (
 #: Between these and their record no end of the run may come. The rest can be done again.
 _SHIELDED = frozenset({Do.SUBMIT, Do.PLACE})
 
+_GONE = Failure(FailureKind.BAD_OUTPUT, "the file is gone from the disk, or was changed")
+_LOOKED_FOR_AT_ONCE = 1000
+_MISSING_AT_ONCE = 1000
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -63,7 +68,8 @@ class Run:
         """Drive everything. Raises StorageError when the disk or the ledger fails, in a group of exceptions."""
         with self.tools.signals.scope:
             async with anyio.create_task_group() as group:
-                met = await self._start_paid(group) | await self._start_missing(group)
+                met = await self._start_paid(group)
+                group.start_soon(self._start_missing, group, met)
                 await self._start_planned(group, met)
 
     def gauges(self) -> Gauges:
@@ -92,23 +98,46 @@ class Run:
             group.start_soon(self._drive, job, Found(), at_server)
         return {_key(job) for job in jobs}
 
-    async def _start_missing(self, group: TaskGroup) -> set[_Key]:
-        """Fetch again what was done and is not on the disk any more."""
-        failure = Failure(FailureKind.BAD_OUTPUT, "the file is gone from the disk, or was changed")
-        signals, missing = self.tools.signals, set[_Key]()
-        async for job in self.ledger.jobs({State.DONE}):
-            signals.largest = max(signals.largest, job.bytes or 0)
-            if not (job.orphaned or self.tools.outputs.intact(job)):
-                missing.add(_key(job))
-                group.start_soon(self._drive, job, NoFile(failure), False)
-            else:
-                self.tools.outputs.tidy(job)
+    async def _start_missing(self, group: TaskGroup, met: set[_Key]) -> None:
+        """Fetch again what was done and is not on the disk any more, while new jobs are submitted.
+
+        There may be a million files to look for, and of these any number may be gone.
+        """
+        places = anyio.Semaphore(_MISSING_AT_ONCE)
+
+        async def fetch(job: Job) -> None:
+            await self._drive(job, NoFile(_GONE), False)
+            places.release()
+
+        async def look_for(some: Sequence[Job]) -> None:
+            for job in await self.tools.blocking(partial(self._missing, some)):
+                await places.acquire()
+                met.add(_key(job))
+                group.start_soon(fetch, job)
+
+        some: list[Job] = []
+        async with aclosing(self.ledger.jobs({State.DONE})) as jobs:
+            async for job in jobs:
+                some.append(job)
+                if len(some) == _LOOKED_FOR_AT_ONCE:
+                    await look_for(some)
+                    some = []
+        await look_for(some)
+
+    def _missing(self, jobs: Sequence[Job]) -> Sequence[Job]:
+        """Return those whose files are gone, and tidy up after the others."""
+        outputs = self.tools.outputs
+        missing = [job for job in jobs if not (job.orphaned or outputs.intact(job))]
+        gone = {*map(_key, missing)}
+        for job in jobs:
+            if _key(job) not in gone:
+                outputs.tidy(job)
         return missing
 
-    async def _start_planned(self, group: TaskGroup, met: Collection[_Key]) -> None:
+    async def _start_planned(self, group: TaskGroup, met: Set[_Key]) -> None:
         """Start what is to be submitted, and what failed in an earlier run and may be tried again.
 
-        What was ``met`` in another state may be planned or failed by now, and goes on by itself.
+        What was ``met`` in another state, or is by then, may be planned or failed by now, and goes on by itself.
         """
         async with aclosing(self.ledger.jobs({State.PLANNED, State.FAILED})) as jobs:
             async for job in jobs:

@@ -23,7 +23,7 @@ class Sums:
 
     ``counts`` and ``orphaned`` say how many stand where, and how many of these the manifest of the last run did not
     ask for; ``left_over`` how many of those are finished and have a file, ``left_over_bytes`` how long these are.
-    ``youngest`` is when the last one was accepted, in seconds since the epoch.
+    ``youngest`` is when the last one was accepted, in seconds since the epoch; ``largest`` the most bytes of a video.
     """
 
     counts: Mapping[State, int]
@@ -35,6 +35,7 @@ class Sums:
     left_over: int = 0
     left_over_bytes: int = 0
     youngest: float = 0.0
+    largest: int = 0
 
     @classmethod
     def of(cls, jobs: Sequence[Job]) -> "Sums":
@@ -49,6 +50,7 @@ class Sums:
             len(left_over),
             sum(job.bytes or 0 for job in left_over),
             max((job.submitted_at or 0.0 for job in jobs), default=0.0),
+            max((job.bytes or 0 for job in jobs), default=0),
         )
 
 

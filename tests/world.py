@@ -173,7 +173,6 @@ class World:
         """
         bounds = replace(self.profile.limits, **limits)
         now = steady(self._now, anyio.current_time)
-        signals = Signals(Contact(), tolerance)
         outputs = Outputs(self.folder)
         outputs.probe()
         inputs = Inputs(self.folder)
@@ -182,6 +181,8 @@ class World:
         with closing(SqliteLedger.create_or_open(self.folder / "ledger.db", now=now, blocking=inline)) as ledger:
             settings = {"name": "world", "currency": "USD"}
             await ledger.enrol(specs, settings=settings, max_cost=max_cost, max_videos=max_videos)
+            largest = max((job.bytes or 0 for job in self.jobs().values()), default=0)
+            signals = Signals(Contact(), tolerance, largest=largest)
             async with VideosClient(
                 self.profile.base_url or "http://host/v1",
                 profile=self.profile,

@@ -25,7 +25,7 @@ _SUMS = f"""SELECT state, count(*), count(*) FILTER (WHERE orphaned),
     total(price) FILTER (WHERE video_id IS NULL AND {_IN_DOUBT}),
     count(*) FILTER (WHERE {_UNKNOWN}),
     count(*) FILTER (WHERE picked), count(*) FILTER (WHERE {_LEFT_OVER}),
-    coalesce(sum(bytes) FILTER (WHERE {_LEFT_OVER}), 0), coalesce(max(submitted_at), 0.0),
+    coalesce(sum(bytes) FILTER (WHERE {_LEFT_OVER}), 0), coalesce(max(submitted_at), 0.0), coalesce(max(bytes), 0),
     json_group_array(id) FILTER (WHERE {_TELLING})
     FROM jobs GROUP BY state"""  # noqa: S608  # our own words
 
@@ -44,9 +44,9 @@ def sums(connection: sqlite3.Connection) -> tuple[Sums, Sequence[int]]:
     spent, in_doubt, unknown, picked, left_over, size = (
         sum(facts[column] for facts in rows.values()) for column in range(2, 8)
     )
-    youngest = max((facts[8] for facts in rows.values()), default=0.0)
-    telling = array("q", sorted(chain.from_iterable(json.loads(facts[9]) for facts in rows.values())))
-    return Sums(counts, orphaned, spent, in_doubt, unknown, picked, left_over, size, youngest), telling
+    youngest, largest = (max((facts[column] for facts in rows.values()), default=0) for column in (8, 9))
+    telling = array("q", sorted(chain.from_iterable(json.loads(facts[10]) for facts in rows.values())))
+    return Sums(counts, orphaned, spent, in_doubt, unknown, picked, left_over, size, youngest, largest), telling
 
 
 def standings(connection: sqlite3.Connection) -> Iterator[tuple[int, Standing]]:

@@ -4,7 +4,7 @@ import json
 import sqlite3
 from array import array
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +21,8 @@ _RECENT = 20_000  # events
 _RENDERS = 1000
 _LINES = "SELECT id, name, request_hash, state, attempt, approvals, orphaned, output, path, bytes FROM jobs"
 SELECT = f"SELECT id, {', '.join(COLUMNS)} FROM jobs"  # noqa: S608  # column names of our own
+
+Mark = tuple[tuple[int, ...], ...]
 
 
 class Line(NamedTuple):
@@ -49,6 +51,20 @@ class Entry(NamedTuple):
     state: State
     data: dict[str, Any]
     raw: bytes
+
+
+def mark(path: Path) -> Mark:
+    """Return what becomes another when something is written to a ledger: the kernel's stamps of the file and its log.
+
+    Take it before reading. (A log that is not there is as good as an empty one, which whoever opens it may leave.)
+    """
+    marks = []
+    for part in (path, path.with_name(f"{path.name}-wal")):
+        with suppress(OSError):
+            found = part.stat()
+            if found.st_size:
+                marks.append((found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns))
+    return tuple(marks)
 
 
 @contextmanager

@@ -103,6 +103,34 @@ async def test_more_jobs_than_a_page_are_read_once_each(ledger: SqliteLedger) ->
     assert len(names) == len(set(names)) == 2500
 
 
+async def test_a_mark_changes_with_what_is_written_and_with_nothing_else(tmp_path: Path) -> None:
+    path, marks = tmp_path / "ledger.db", []
+
+    def opened() -> SqliteLedger:
+        return SqliteLedger.create_or_open(path, now=lambda: 1e9, blocking=inline)
+
+    def mark() -> int:
+        marks.append(reading.mark(path))
+        return len({*marks})
+
+    with closing(opened()) as ledger:
+        await ledger.enrol([spec(1)], settings={})
+        assert mark() == 1
+        with reading.opened(path) as connection:
+            assert len([*reading.jobs(connection)]) == 1
+        (job,) = [job async for job in ledger.jobs(State)]
+        assert mark() == 1
+        await ledger.record(job, intended())
+        assert mark() == 2, "what is only in the log is written"
+        await ledger.remember(vars={})
+        assert mark() == 3
+    assert mark() == 4, "now it is in the file"
+    opened().close()
+    with reading.opened(path) as connection:
+        assert len([*reading.jobs(connection)]) == 1
+    assert mark() == 4
+
+
 async def test_what_record_returns_is_what_another_reader_sees(ledger: SqliteLedger, tmp_path: Path) -> None:
     await ledger.enrol([spec(1)], settings={"name": "x"})
     job = (await everything(ledger))[0]

@@ -16,13 +16,16 @@ from gateway import PLAIN, Answer, Bill, Gateway, gateway, plain, simulator
 
 from pipeline import commands, reporting, selecting, watching
 from pipeline.blocking import Left, checkpoint, in_a_thread
+from pipeline.breakers import Stop
 from pipeline.delivery import Wanted, export
 from pipeline.errors import UsageError
 from pipeline.events import Accepted, Event, Intended
 from pipeline.instructions import Options, Profiles
 from pipeline.jobs import DOUBTFUL, Job
 from pipeline.onlookers import Exchange, Progress
+from pipeline.outputs import Outputs
 from pipeline.planning import plan
+from pipeline.steps import ROOM
 from pipeline.supervision import apart
 from pipeline.tally import Gauges
 
@@ -156,6 +159,16 @@ async def test_what_was_cleared_for_nothing_does_not_spend(tmp_path: Path, serve
     with pytest.raises(UsageError, match="there is work now"):
         await commands.run(cleared)
     assert len(Bill(tmp_path / "bill.db")) == 8
+
+
+async def test_room_is_wanted_for_videos_as_long_as_those_of_earlier_runs(
+    tmp_path: Path, server: Gateway, options: Options, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await commands.run(await commands.cleared(MANIFEST, options))
+    await selecting.reject(tmp_path / "outputs/trip", options, ["shot-1"])
+    monkeypatch.setattr(Outputs, "free", lambda self: ROOM + 1000)
+    ended = await commands.run(await commands.cleared(MANIFEST, options))
+    assert (ended.stop, len(Bill(tmp_path / "bill.db"))) == (Stop.DISK, 8)
 
 
 def test_a_run_leaves_signals_alone_and_works_in_any_thread(tmp_path: Path, server: Gateway, options: Options) -> None:

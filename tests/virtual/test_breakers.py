@@ -15,6 +15,7 @@ from pipeline.jobs import FailureKind, State
 from pipeline.limits import Contact
 from pipeline.outputs import Outputs
 from pipeline.profile import Price
+from pipeline.steps import ROOM
 
 TWENTY = [spec(number) for number in range(20)]
 FAST = {"requests_per_minute": 6000, "polls_per_second": 100}
@@ -105,6 +106,18 @@ async def test_nothing_is_submitted_to_a_disk_that_could_not_hold_it(
     signals = await world.run(TWENTY)
     assert signals.stop is Stop.DISK
     assert states(world) == {State.DONE: 3, State.PLANNED: 17}
+
+
+async def test_room_is_wanted_for_videos_as_long_as_the_longest_that_was_made_before(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.run(TWENTY[:1])
+    (size,) = (job.bytes for job in world.jobs().values())
+    assert size
+    monkeypatch.setattr(Outputs, "free", lambda self: ROOM + size)
+    signals = await world.run(TWENTY, max_in_flight=1)
+    assert signals.stop is Stop.DISK
+    assert states(world) == {State.DONE: 1, State.PLANNED: 19}
 
 
 async def test_the_budget_holds_at_every_instant_and_a_doubt_counts_as_spent(world_without_keys: World) -> None:

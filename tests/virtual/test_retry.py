@@ -8,6 +8,7 @@ from world import World, answers, spec
 
 from pipeline.breakers import Stop
 from pipeline.jobs import FailureKind, State
+from pipeline.ledger import reading
 from pipeline.profile import Price
 
 BLOCKED = {"code": "moderation_blocked", "message": "The video was blocked by our moderation system."}
@@ -102,6 +103,20 @@ async def test_a_video_that_is_gone_is_rendered_again_where_the_manifest_says_so
     await world.run(JOBS[:1], retry={"on": [word]})
     assert world.states() == {State.DONE}
     assert len(world.bill()) == 2
+
+
+async def test_what_is_fetched_again_and_then_rendered_again_is_started_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the time the last page of planned jobs is read, it is a planned one itself."""
+    monkeypatch.setattr(reading, "_PAGE", 2)
+    jobs, last = [spec(number) for number in range(7)], "shot-6#1"
+    await world.run(jobs, selected=lambda job: job.name == last)
+    (world.folder / "videos/shot-6-t1.mp4").unlink()
+    world.fault("GET", f"{world.jobs()[last].video_id}/content", answers(410))
+    await world.run(jobs, max_in_flight=1, retry={"on": ["expired"]})
+    assert world.states() == {State.DONE}
+    assert len(world.bill()) == 7 + 1
 
 
 async def test_jobs_that_are_tried_again_keep_to_the_slots(world: World) -> None:

@@ -12,6 +12,7 @@ import httpx
 import pytest
 from world import EPOCH, World, after_waiting, answers, breaks, does_and_then, spec, waits
 
+from pipeline import runner
 from pipeline.breakers import Stop
 from pipeline.errors import LedgerError
 from pipeline.events import Completed, Event
@@ -374,6 +375,21 @@ async def test_a_file_that_was_deleted_is_fetched_again_and_not_paid_again(world
     await world.run(TWENTY[:2])
     assert_whole(world, 2)
     assert world.count("POST") == 2
+
+
+async def test_all_that_was_deleted_is_fetched_again_however_much_it_is(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A few at a time are looked for, and fetched, so that a million are no million tasks."""
+    monkeypatch.setattr(runner, "_LOOKED_FOR_AT_ONCE", 3)
+    monkeypatch.setattr(runner, "_MISSING_AT_ONCE", 2)
+    await world.run(TWENTY, **FAST)
+    for path in (world.folder / "videos").glob("*[1-9]-t1.mp4"):
+        path.unlink()
+    await world.run([*TWENTY, spec(20)], **FAST)
+    assert_whole(world, 21)
+    assert world.count("POST") == 21
+    assert world.count("GET", "/content") == 20 + 18 + 1
 
 
 async def test_what_was_removed_from_the_manifest_is_still_fetched_when_it_was_paid(world: World) -> None:
