@@ -47,8 +47,7 @@ def plan(manifest: Path, as_json: bool, save: Path | None, **options: Any) -> in
         places = planning.places(manifest, prepared.plan.items.changed, chosen)
         print_json(plans.document(prepared, places, listing=iter))
     else:
-        places = planning.places(manifest, plans.shown_changes(prepared), chosen)
-        plans.show(render.terminal(stderr=False), prepared, places)
+        plans.show(render.terminal(stderr=False), prepared, lambda items: planning.places(manifest, items, chosen))
     return 0
 
 

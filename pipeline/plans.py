@@ -5,9 +5,8 @@ Every foreign string goes through ``render.safe``. The document's shape is promi
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from types import MappingProxyType
 from typing import Any
 
 from rich.console import Console
@@ -43,7 +42,12 @@ _FATES = {
     Fate.NOTHING: "finished",
     Fate.LEAVE: "left alone",
 }
-_NOWHERE: Places = MappingProxyType({})
+PlacesOf = Callable[[Sequence[Item]], Places]
+"""Returns where the new values of some jobs are written."""
+
+
+def _nowhere(items: Sequence[Item]) -> Places:
+    return {}
 
 
 def document(prepared: Prepared, places: Places, *, listing: Listing = list) -> dict[str, Any]:
@@ -150,11 +154,6 @@ class _Group:
         return f"{shown}, … and {more:,} more" if more else shown
 
 
-def shown_changes(prepared: Prepared) -> tuple[Item, ...]:
-    """Return the jobs whose changes ``show`` prints: one of each group that is changed alike."""
-    return tuple(group.first[0] for group in _changed_alike(prepared)[:_CHANGED_AT_MOST])
-
-
 def _changed_alike(prepared: Prepared) -> Sequence[_Group]:
     """Return the jobs that are changed in groups: the same letters are others in the same fields."""
     groups: defaultdict[tuple[object, ...], _Group] = defaultdict(_Group)
@@ -165,9 +164,12 @@ def _changed_alike(prepared: Prepared) -> Sequence[_Group]:
 
 
 def _shared(one: str, other: str) -> int:
-    """Return with how many equal letters two texts begin."""
-    pairs = enumerate(zip(one, other, strict=False))
-    return next((index for index, (a, b) in pairs if a != b), min(len(one), len(other)))
+    """Return with how many equal letters two texts begin: by halves, as there may be many and long ones."""
+    equal, most = 0, min(len(one), len(other))
+    while equal < most:
+        middle = (equal + most + 1) // 2
+        equal, most = (middle, most) if one[:middle] == other[:middle] else (equal, middle - 1)
+    return equal
 
 
 def _core(old: str, new: str) -> tuple[str, str]:
@@ -177,7 +179,7 @@ def _core(old: str, new: str) -> tuple[str, str]:
     return old[start : len(old) - end], new[start : len(new) - end]
 
 
-def show(console: Console, prepared: Prepared, places: Places = _NOWHERE) -> None:
+def show(console: Console, prepared: Prepared, places_of: PlacesOf = _nowhere) -> None:
     """Print what a run would do, and why; what it costs, how long it takes, and what it would send first."""
     console.print(Text(f"{safe(prepared.loaded.manifest.name)} at {safe(prepared.loaded.profile.title)}", "bold"))
     for name, value in prepared.remembered.items():
@@ -187,7 +189,7 @@ def show(console: Console, prepared: Prepared, places: Places = _NOWHERE) -> Non
         if counts[fate]:
             console.print(Text(f"{counts[fate]:,} {words}", "bold"))
             _print_reasons(console, reasons[fate])
-    _print_changes(console, prepared, places)
+    _print_changes(console, prepared, places_of)
     _print_cost(console, prepared)
     for index, one in enumerate(_previews(prepared)):
         console.print(Text("First requests" if index == 0 else "", "bold"), end="\n" if index == 0 else "")
@@ -213,11 +215,14 @@ def _print_reasons(console: Console, groups: Mapping[str, _Group]) -> None:
     _print_rest(console, len(listed) - _REASONS_AT_MOST, "reason")
 
 
-def _print_changes(console: Console, prepared: Prepared, places: Places) -> None:
+def _print_changes(console: Console, prepared: Prepared, places_of: PlacesOf) -> None:
     groups = _changed_alike(prepared)
-    if groups:
-        console.print(Text("Changed since it was last asked for", "bold"))
-    for group in groups[:_CHANGED_AT_MOST]:
+    if not groups:
+        return
+    console.print(Text("Changed since it was last asked for", "bold"))
+    shown = groups[:_CHANGED_AT_MOST]
+    places = places_of([group.first[0] for group in shown])
+    for group in shown:
         console.print(Text.assemble("  ", (group.names, "bold")))
         for change in group.first[0].changes:
             console.print(
