@@ -13,6 +13,7 @@ from pipeline.credential import Secret, find_key
 from pipeline.errors import UsageError
 from pipeline.instructions import Options
 from pipeline.jobs import State
+from pipeline.ledger import reading
 from pipeline.origins import places
 from pipeline.plan import Fate, Plan
 from pipeline.preparation import Prepared, held_against, read_ledger
@@ -73,12 +74,13 @@ def clear(
 
 def agreed_to_more(cleared: Cleared, more: Estimate) -> Cleared:
     """Return the run as somebody has just agreed to it: whatever is spent by now, and so much more."""
-    account = read_ledger(cleared.prepared.campaign).account
+    with reading.opened(cleared.prepared.campaign.ledger) as connection:
+        account = reading.account(connection)
     return replace(cleared, agreed=cleared.agreed.and_to(Agreed.to(account, more)))
 
 
 def looked_again(cleared: Cleared) -> Cleared:
-    """Return the run by the ledger as it is now, under the lock: it may have changed since a person was asked.
+    """Return the run by ledger and files as they are now, under the lock: they may be others since a person was asked.
 
     Raises StalePlan for a saved plan that is another by now, and UsageError where more would be spent than was agreed
     to. With ``--yes`` whatever would be spent is.

@@ -181,6 +181,8 @@ def _core(old: str, new: str) -> tuple[str, str]:
 
 def show(console: Console, prepared: Prepared, places_of: PlacesOf = _nowhere) -> None:
     """Print what a run would do, and why; what it costs, how long it takes, and what it would send first."""
+    changed = _changed_alike(prepared)
+    places = places_of([group.first[0] for group in changed[:_CHANGED_AT_MOST]])
     console.print(Text(f"{safe(prepared.loaded.manifest.name)} at {safe(prepared.loaded.profile.title)}", "bold"))
     for name, value in prepared.remembered.items():
         console.print(f"  var {safe(name)} = {safe(value, 60)} (from the last run; --var changes it)")
@@ -189,7 +191,7 @@ def show(console: Console, prepared: Prepared, places_of: PlacesOf = _nowhere) -
         if counts[fate]:
             console.print(Text(f"{counts[fate]:,} {words}", "bold"))
             _print_reasons(console, reasons[fate])
-    _print_changes(console, prepared, places_of)
+    _print_changes(console, changed, places)
     _print_cost(console, prepared)
     for index, one in enumerate(_previews(prepared)):
         console.print(Text("First requests" if index == 0 else "", "bold"), end="\n" if index == 0 else "")
@@ -215,14 +217,10 @@ def _print_reasons(console: Console, groups: Mapping[str, _Group]) -> None:
     _print_rest(console, len(listed) - _REASONS_AT_MOST, "reason")
 
 
-def _print_changes(console: Console, prepared: Prepared, places_of: PlacesOf) -> None:
-    groups = _changed_alike(prepared)
-    if not groups:
-        return
-    console.print(Text("Changed since it was last asked for", "bold"))
-    shown = groups[:_CHANGED_AT_MOST]
-    places = places_of([group.first[0] for group in shown])
-    for group in shown:
+def _print_changes(console: Console, groups: Sequence[_Group], places: Places) -> None:
+    if groups:
+        console.print(Text("Changed since it was last asked for", "bold"))
+    for group in groups[:_CHANGED_AT_MOST]:
         console.print(Text.assemble("  ", (group.names, "bold")))
         for change in group.first[0].changes:
             console.print(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from math import inf
+from sqlite3 import Connection
 from typing import Any
 
 from pipeline import files
@@ -23,8 +24,9 @@ from pipeline.jobs import DOUBTFUL, GONE, State
 from pipeline.judging import Findings, compare
 from pipeline.ledger import reading
 from pipeline.ledger.keeping import KeptJobs, sums
+from pipeline.outputs import Outputs
 from pipeline.pairing import Seen
-from pipeline.plan import Fate, Item, Items, Key, Last, Plan
+from pipeline.plan import Fate, Item, Items, Key, Plan
 from pipeline.policies import policy
 from pipeline.profile import Price, Profile
 from pipeline.summary import Status, Sums
@@ -33,11 +35,11 @@ from pipeline.timing import Forecast, forecast, learned
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What a campaign's ledger says; nothing where there is none yet. What equals an earlier one says the same.
+    """What a campaign's ledger says, and which of its files are there; nothing where there is no ledger yet.
 
-    ``mark`` becomes another with whatever anybody writes. ``sums`` are what its jobs come to, ``at_server`` of which
-    kinds those are that render there. ``last`` has the last events of planned jobs that were sent before, ``words`` how
-    many approvals jobs had when a person spoke last.
+    What equals an earlier one says the same: ``mark`` becomes another with whatever anybody writes to the ledger.
+    ``sums`` are what its jobs come to, ``at_server`` of which kinds those are that render there, ``findings`` what else
+    there is to know of some. ``words`` says how many approvals jobs had when a person spoke last.
     """
 
     mark: reading.Mark = ()
@@ -45,7 +47,7 @@ class Record:
     sums: Sums = field(default_factory=lambda: Sums({}, {}))
     at_server: tuple[Kind, ...] = ()
     account: Account = field(default_factory=Account)
-    last: Mapping[Key, Last] = field(default_factory=dict)
+    findings: Findings = field(default_factory=Findings)
     words: Mapping[Key, int] = field(default_factory=dict)
 
 
@@ -204,12 +206,7 @@ def compared(campaign: Campaign, loaded: Loaded, selected: frozenset[str], recor
     if not campaign.ledger.exists():
         return compared_with(())
     with reading.opened(campaign.ledger) as connection, reading.at_one_instant(connection) as jobs:
-        outputs = campaign.outputs
-        missing = [line for line in reading.lines_among(connection, {State.DONE}) if not outputs.intact(line)]
-        damaged = [line for line in missing if outputs.is_there(line)]
-        back = [job for job in reading.jobs(connection, GONE) if job.sha256 and outputs.intact(job)]
-        findings = Findings(_keys(missing), _keys(damaged), _keys(back), record.last)
-        return compared_with(jobs, findings=findings)
+        return compared_with(jobs, findings=record.findings)
 
 
 def wanted_images(prepared: Prepared) -> tuple[Image, ...]:
@@ -248,6 +245,13 @@ def read_ledger(campaign: Campaign) -> Record:
     mark = reading.mark(campaign.ledger)
     with reading.opened(campaign.ledger) as connection:
         at_server = tuple(Kind.of(job.request) for job in reading.jobs(connection, _AT_SERVER))
-        last, words = reading.last_events(connection), reading.words_of_people(connection)
+        found, words = _findings(connection, campaign.outputs), reading.words_of_people(connection)
         (known, _), account = sums(connection), reading.account(connection)
-        return Record(mark, reading.settings(connection), known, at_server, account, last, words)
+        return Record(mark, reading.settings(connection), known, at_server, account, found, words)
+
+
+def _findings(connection: Connection, outputs: Outputs) -> Findings:
+    missing = [line for line in reading.lines_among(connection, {State.DONE}) if not outputs.intact(line)]
+    damaged = [line for line in missing if outputs.is_there(line)]
+    back = [job for job in reading.jobs(connection, GONE) if job.sha256 and outputs.intact(job)]
+    return Findings(_keys(missing), _keys(damaged), _keys(back), reading.last_events(connection))

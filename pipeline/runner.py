@@ -1,8 +1,9 @@
 """Order and concurrency: every unfinished job of the ledger is driven until this run has nothing more to do for it.
 
-There is no resume: a run begins by reading the ledger, whatever it finds there. What is paid comes first; new jobs
-are started in the order in which the ledger met them, as slots at the server become free. Cancelling ``run`` leaves a
-ledger that the next run continues from, at any instant: a POST and the record of its answer are shielded together.
+There is no resume: a run begins by reading the ledger, whatever it finds there. What is paid comes first. New jobs are
+started in the order in which the ledger met them, as slots at the server become free; meanwhile the files of those
+that are done are looked for. Cancelling ``run`` leaves a ledger that the next run continues from, at any instant: a
+POST and the record of its answer are shielded together.
 """
 
 from collections.abc import Callable, Sequence, Set
@@ -46,8 +47,7 @@ _PAID_FIRST = (
 _SHIELDED = frozenset({Do.SUBMIT, Do.PLACE})
 
 _GONE = Failure(FailureKind.BAD_OUTPUT, "the file is gone from the disk, or was changed")
-_LOOKED_FOR_AT_ONCE = 1000
-_MISSING_AT_ONCE = 1000
+_LOOKED_FOR_AT_ONCE = 1000  # a trip to a thread for each file would cost more than to look for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,39 +99,30 @@ class Run:
         return {_key(job) for job in jobs}
 
     async def _start_missing(self, group: TaskGroup, met: set[_Key]) -> None:
-        """Fetch again what was done and is not on the disk any more, while new jobs are submitted.
+        """Fetch again what was done and is not on the disk any more. There may be a million files to look for."""
+        looked_for: list[Job] = []
 
-        There may be a million files to look for, and of these any number may be gone.
-        """
-        places = anyio.Semaphore(_MISSING_AT_ONCE)
-
-        async def fetch(job: Job) -> None:
-            await self._drive(job, NoFile(_GONE), False)
-            places.release()
-
-        async def look_for(some: Sequence[Job]) -> None:
-            for job in await self.tools.blocking(partial(self._missing, some)):
-                await places.acquire()
+        async def look() -> None:
+            for job in await self.tools.blocking(partial(self._missing, tuple(looked_for))):
                 met.add(_key(job))
-                group.start_soon(fetch, job)
+                group.start_soon(self._drive, job, NoFile(_GONE), False)
+            looked_for.clear()
 
-        some: list[Job] = []
         async with aclosing(self.ledger.jobs({State.DONE})) as jobs:
             async for job in jobs:
-                some.append(job)
-                if len(some) == _LOOKED_FOR_AT_ONCE:
-                    await look_for(some)
-                    some = []
-        await look_for(some)
+                looked_for.append(job)
+                if len(looked_for) == _LOOKED_FOR_AT_ONCE:
+                    await look()
+        await look()
 
     def _missing(self, jobs: Sequence[Job]) -> Sequence[Job]:
         """Return those whose files are gone, and tidy up after the others."""
-        outputs = self.tools.outputs
-        missing = [job for job in jobs if not (job.orphaned or outputs.intact(job))]
-        gone = {*map(_key, missing)}
+        outputs, missing = self.tools.outputs, list[Job]()
         for job in jobs:
-            if _key(job) not in gone:
+            if job.orphaned or outputs.intact(job):
                 outputs.tidy(job)
+            else:
+                missing.append(job)
         return missing
 
     async def _start_planned(self, group: TaskGroup, met: Set[_Key]) -> None:

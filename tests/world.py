@@ -15,7 +15,7 @@ from typing import Any
 import anyio
 from anyio.abc import TaskGroup
 
-from pipeline.blocking import inline
+from pipeline.blocking import Blocking, inline
 from pipeline.breakers import Signals, Tolerance
 from pipeline.client import POSTS_AT_ONCE, VideosClient
 from pipeline.clock import steady
@@ -163,12 +163,14 @@ class World:
         observe: Observer = lambda before, event, after: None,
         progress: Progress | None = None,
         tolerance: Tolerance | None = None,
+        blocking: Blocking = inline,
         **limits: float,
     ) -> Signals:
         """One run of the shipped runner over these jobs. ``until``: seconds after which a signal would come.
 
         ``progress`` is told how it goes, as by the command.
 
+        ``blocking`` makes its calls to the disk, but for the ledger's.
         ``key``: the fingerprint of the one that it has. ``images`` are staged before anything is enrolled.
         """
         bounds = replace(self.profile.limits, **limits)
@@ -226,7 +228,7 @@ class World:
                     key_fingerprint=key,
                     now=now,
                     rng=self.rng,
-                    blocking=inline,
+                    blocking=blocking,
                 )
                 run = Run(
                     ledger=ledger,

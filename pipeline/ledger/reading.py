@@ -58,8 +58,8 @@ def mark(path: Path) -> Mark:
 
     Take it before reading. (A log that is not there is as good as an empty one, which whoever opens it may leave.)
     """
-    marks = []
-    for part in (path, path.with_name(f"{path.name}-wal")):
+    marks, file = [], path.resolve()  # of a link, the log lies beside what it leads to
+    for part in (file, file.with_name(f"{file.name}-wal")):
         with suppress(OSError):
             found = part.stat()
             if found.st_size:

@@ -104,13 +104,15 @@ async def test_more_jobs_than_a_page_are_read_once_each(ledger: SqliteLedger) ->
 
 
 async def test_a_mark_changes_with_what_is_written_and_with_nothing_else(tmp_path: Path) -> None:
-    path, marks = tmp_path / "ledger.db", []
+    path, link, marks = tmp_path / "ledger.db", tmp_path / "link.db", []
+    link.symlink_to(path)
 
     def opened() -> SqliteLedger:
         return SqliteLedger.create_or_open(path, now=lambda: 1e9, blocking=inline)
 
     def mark() -> int:
         marks.append(reading.mark(path))
+        assert reading.mark(link) == marks[-1]
         return len({*marks})
 
     with closing(opened()) as ledger:

@@ -68,6 +68,14 @@ def test_a_canary_is_rendered_and_the_rest_waits_for_a_word(folder: Path, server
     assert (again.returncode, "can be looked at" in again.stderr) == (0, False), "there is no rest"
 
 
+def test_a_canary_agrees_to_no_more_than_it_renders(folder: Path, server: Gateway, bill: Bill) -> None:
+    assert run(folder, server, "--no-submit").returncode == 0
+    first = run(folder, server, "--price", "0.1", "--canary", "2", "--yes")
+    assert (first.returncode, len(bill)) == (6, 2), first.stderr
+    rest = run(folder, server, "--price", "0.1")
+    assert (rest.returncode, len(bill)) == (2, 2), "nobody is here, and nobody has agreed"
+
+
 def refuses(method: str, path: str, act: Callable[[], Answer]) -> Answer:
     body = b'{"error": {"message": "No fox.", "code": "moderation_blocked"}}'
     return (400, body, {"Content-Type": "application/json"}) if method == "POST" else act()

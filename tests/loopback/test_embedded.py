@@ -2,9 +2,12 @@
 
 import asyncio
 import signal
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,6 +31,7 @@ from pipeline.planning import plan
 from pipeline.steps import ROOM
 from pipeline.supervision import apart
 from pipeline.tally import Gauges
+from pipeline.trial import trial
 
 MANIFEST = {
     "version": 1,
@@ -159,6 +163,41 @@ async def test_what_was_cleared_for_nothing_does_not_spend(tmp_path: Path, serve
     with pytest.raises(UsageError, match="there is work now"):
         await commands.run(cleared)
     assert len(Bill(tmp_path / "bill.db")) == 8
+
+
+async def test_a_video_that_is_deleted_after_a_run_was_cleared_is_noticed(
+    tmp_path: Path, server: Gateway, options: Options
+) -> None:
+    await commands.run(await commands.cleared(MANIFEST, options))
+    cleared = await commands.cleared(MANIFEST, options)
+    (tmp_path / "outputs/trip/videos/shot-1-t1.mp4").unlink()
+    with pytest.raises(UsageError, match="there is work now"):
+        await commands.run(cleared)
+    assert (await commands.run(await commands.cleared(MANIFEST, options))).exit_code == 0
+    assert len(Bill(tmp_path / "bill.db")) == 8
+
+
+async def test_what_is_written_to_a_ledger_after_a_run_was_cleared_is_noticed_though_all_sums_are_equal(
+    tmp_path: Path, server: Gateway, options: Options
+) -> None:
+    await commands.run(await commands.cleared(MANIFEST, options))
+    cleared = await commands.cleared(MANIFEST, options)
+    with closing(sqlite3.connect(tmp_path / "outputs/trip/ledger.db", isolation_level=None)) as connection:
+        connection.execute("UPDATE jobs SET name = 'another#1', request_hash = 'b' WHERE name = 'shot-1#1'")
+    with pytest.raises(UsageError, match="there is work now"):
+        await commands.run(cleared)
+    assert len(Bill(tmp_path / "bill.db")) == 8
+
+
+async def test_who_agreed_to_a_canary_of_what_the_ledger_knows_is_believed(
+    tmp_path: Path, server: Gateway, options: Options
+) -> None:
+    options = replace(options, yes=False, price=0.1)
+    await commands.run(await commands.cleared(MANIFEST, replace(options, no_submit=True)))
+    first = trial(await commands.cleared(MANIFEST, options, confirm=lambda prepared: True), 2)
+    assert first
+    await commands.run(first.first)
+    assert len(Bill(tmp_path / "bill.db")) == 2
 
 
 async def test_room_is_wanted_for_videos_as_long_as_those_of_earlier_runs(

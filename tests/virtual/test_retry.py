@@ -2,12 +2,15 @@
 
 import json
 from dataclasses import replace
+from typing import Any
 
+import anyio
 import pytest
 from world import World, answers, spec
 
 from pipeline.breakers import Stop
-from pipeline.jobs import FailureKind, State
+from pipeline.events import Event, Intended
+from pipeline.jobs import FailureKind, Job, State
 from pipeline.ledger import reading
 from pipeline.profile import Price
 
@@ -108,15 +111,25 @@ async def test_a_video_that_is_gone_is_rendered_again_where_the_manifest_says_so
 async def test_what_is_fetched_again_and_then_rendered_again_is_started_once(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By the time the last page of planned jobs is read, it is a planned one itself."""
+    """When the last pages of planned jobs are read, most of them are planned again themselves."""
     monkeypatch.setattr(reading, "_PAGE", 2)
-    jobs, last = [spec(number) for number in range(7)], "shot-6#1"
-    await world.run(jobs, selected=lambda job: job.name == last)
-    (world.folder / "videos/shot-6-t1.mp4").unlink()
-    world.fault("GET", f"{world.jobs()[last].video_id}/content", answers(410))
-    await world.run(jobs, max_in_flight=1, retry={"on": ["expired"]})
+    new, old, late = [spec(number) for number in range(6)], [spec(number) for number in range(6, 18)], anyio.Event()
+    await world.run([*new, *old], selected=lambda job: int(job.name[5:-2]) > 5)
+    for path in (world.folder / "videos").glob("*.mp4"):
+        path.unlink()
+
+    async def gone(*request: Any) -> None:
+        await late.wait()
+        await answers(410)(*request)
+
+    def observe(before: Job, event: Event, after: Job) -> None:
+        if isinstance(event, Intended) and after.name == new[4].name:
+            late.set()
+
+    world.fault("GET", "/content", *[gone] * len(old))
+    await world.run([*new, *old], max_in_flight=1, downloads=20, retry={"on": ["expired"]}, observe=observe)
     assert world.states() == {State.DONE}
-    assert len(world.bill()) == 7 + 1
+    assert len(world.bill()) == len(new) + 2 * len(old)
 
 
 async def test_jobs_that_are_tried_again_keep_to_the_slots(world: World) -> None:

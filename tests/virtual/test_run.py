@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
@@ -13,6 +14,7 @@ import pytest
 from world import EPOCH, World, after_waiting, answers, breaks, does_and_then, spec, waits
 
 from pipeline import runner
+from pipeline.blocking import T
 from pipeline.breakers import Stop
 from pipeline.errors import LedgerError
 from pipeline.events import Completed, Event
@@ -380,9 +382,7 @@ async def test_a_file_that_was_deleted_is_fetched_again_and_not_paid_again(world
 async def test_all_that_was_deleted_is_fetched_again_however_much_it_is(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A few at a time are looked for, and fetched, so that a million are no million tasks."""
     monkeypatch.setattr(runner, "_LOOKED_FOR_AT_ONCE", 3)
-    monkeypatch.setattr(runner, "_MISSING_AT_ONCE", 2)
     await world.run(TWENTY, **FAST)
     for path in (world.folder / "videos").glob("*[1-9]-t1.mp4"):
         path.unlink()
@@ -390,6 +390,17 @@ async def test_all_that_was_deleted_is_fetched_again_however_much_it_is(
     assert_whole(world, 21)
     assert world.count("POST") == 21
     assert world.count("GET", "/content") == 20 + 18 + 1
+
+
+async def test_nothing_waits_until_all_finished_videos_were_looked_for(world: World) -> None:
+    async def slowly(call: Callable[[], T]) -> T:
+        await anyio.sleep(100)
+        return call()
+
+    await world.run(TWENTY[:2], **FAST)
+    begun = anyio.current_time()
+    await world.run(TWENTY, until=50, blocking=slowly, **FAST)
+    assert [at - begun < 50 for at, method, _ in world.seen if method == "POST"][2:] == [True] * 18
 
 
 async def test_what_was_removed_from_the_manifest_is_still_fetched_when_it_was_paid(world: World) -> None:
