@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from math import inf
-from sqlite3 import Connection
 from typing import Any
 
 from pipeline import files
@@ -24,7 +23,6 @@ from pipeline.jobs import DOUBTFUL, GONE, State
 from pipeline.judging import Findings, compare
 from pipeline.ledger import reading
 from pipeline.ledger.keeping import KeptJobs, sums
-from pipeline.outputs import Outputs
 from pipeline.pairing import Seen
 from pipeline.plan import Fate, Item, Items, Key, Plan
 from pipeline.policies import policy
@@ -239,19 +237,15 @@ def _check_provider(before: str | None, profile: Profile, profiles: Profiles, ca
 
 
 def read_ledger(campaign: Campaign) -> Record:
-    """Return what a campaign's ledger says; nothing where there is none yet."""
+    """Return what a campaign's ledger and files say; nothing where there is no ledger yet."""
     if not campaign.ledger.exists():
         return Record()
-    mark = reading.mark(campaign.ledger)
+    mark, outputs = reading.mark(campaign.ledger), campaign.outputs
     with reading.opened(campaign.ledger) as connection:
         at_server = tuple(Kind.of(job.request) for job in reading.jobs(connection, _AT_SERVER))
-        found, words = _findings(connection, campaign.outputs), reading.words_of_people(connection)
-        (known, _), account = sums(connection), reading.account(connection)
+        missing = [line for line in reading.lines_among(connection, {State.DONE}) if not outputs.intact(line)]
+        damaged = [line for line in missing if outputs.is_there(line)]
+        back = [job for job in reading.jobs(connection, GONE) if job.sha256 and outputs.intact(job)]
+        found = Findings(_keys(missing), _keys(damaged), _keys(back), reading.last_events(connection))
+        (known, _), account, words = sums(connection), reading.account(connection), reading.words_of_people(connection)
         return Record(mark, reading.settings(connection), known, at_server, account, found, words)
-
-
-def _findings(connection: Connection, outputs: Outputs) -> Findings:
-    missing = [line for line in reading.lines_among(connection, {State.DONE}) if not outputs.intact(line)]
-    damaged = [line for line in missing if outputs.is_there(line)]
-    back = [job for job in reading.jobs(connection, GONE) if job.sha256 and outputs.intact(job)]
-    return Findings(_keys(missing), _keys(damaged), _keys(back), reading.last_events(connection))

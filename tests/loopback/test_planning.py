@@ -217,6 +217,22 @@ def test_what_another_run_has_done_of_a_plan_meanwhile_is_fine(folder: Path, ser
     assert "Carried on since the plan was saved: 1 done." in ended.stderr
 
 
+def test_what_is_changed_alike_is_shown_once_and_where_it_is_written(folder: Path, nobody: Gateway) -> None:
+    run(folder, nobody, "--no-submit")
+    (folder / "spring.yaml").write_text(
+        MANIFEST.replace("A fox", "A fox at night").replace("An owl", "An owl at night").replace("A sky", "All the sky")
+    )
+    shown = call(folder, "plan", "spring.yaml", "--profile", "studio.yaml").stdout
+    lines = shown[shown.index("Changed since") :].splitlines()[1:5]
+    assert [line.split("  spring.yaml")[0].strip() for line in lines] == [
+        "fox#1, owl#1",
+        "prompt: A fox -> A fox at night",
+        "sky#1",
+        "prompt: A sky -> All the sky",
+    ]
+    assert "spring.yaml:5" in lines[1]
+
+
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
