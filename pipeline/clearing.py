@@ -87,7 +87,7 @@ def looked_again(cleared: Cleared) -> Cleared:
     """
     options, prepared, agreed = cleared.options, cleared.prepared, cleared.agreed
     record = read_ledger(prepared.campaign)
-    if record != prepared.record:
+    if record != prepared.record or prepared.selected != prepared.plan.selected:
         prepared = held_against(record, prepared, options)
     if options.plan is not None:
         check_plan(options.plan, prepared, options)

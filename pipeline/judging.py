@@ -98,7 +98,7 @@ def compare(
         judgements.append(one.setdefault(found, found))
     items = Items(specs, judgements, met=met, before=before)
     renamings = tuple(Renaming(jobs[pairs.places[number]], specs[number]) for number in pairs.renamed)
-    return Plan(items, renamings, frozenset({State.HELD} if listing else ()), Some(items, order))
+    return Plan(items, renamings, frozenset({State.HELD} if listing else ()), Some(items, order), selected)
 
 
 def _in_order(judged: Sequence[Judgement], places: Sequence[int], enrolled: int) -> "array[int]":

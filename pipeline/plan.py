@@ -218,12 +218,16 @@ class Some(Sequence[Item]):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """``items`` stand in the manifest's order, ``submissions`` in that in which a run would submit them."""
+    """``items`` stand in the manifest's order, ``submissions`` in that in which a run would submit them.
+
+    It was made for the jobs that are ``selected``, by their names: for others it is another one.
+    """
 
     items: Items
     renamings: tuple[Renaming, ...]
     looked_for: frozenset[State] = frozenset()
     submissions: Some = field(default_factory=Some)
+    selected: frozenset[str] = frozenset()
 
     def of(self, *fates: Fate) -> Iterator[Item]:
         return self.items.of(fates)

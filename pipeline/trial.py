@@ -43,8 +43,7 @@ def trial(cleared: Cleared, number: int) -> Trial | None:
     first, others = (estimate(some, prepared.loaded.profile.cost, prepared.cost.currency) for some in (ours, rest))
     cleared = replace(
         cleared,
-        # The plan is that of the whole selection: without its mark it is made anew, for these, under the lock.
-        prepared=replace(prepared, selected=names, cost=first, record=replace(prepared.record, mark=())),
+        prepared=replace(prepared, selected=names, cost=first),
         options=replace(cleared.options, plan=None),  # it has been checked, and is checked again before the rest
         agreed=cleared.agreed.at_most(Agreed.to(prepared.account, first)).and_to(prepared.agreed),
     )
